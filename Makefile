@@ -1,0 +1,67 @@
+# `make` alone prints this help. Everything below creates .venv and installs only when something changed.
+
+PYTHON    ?= python3
+VENV      ?= .venv
+CONFIG    ?= configs/experiment/plan_synthetic_t3.yaml
+DATA_ROOT ?=
+SEEDS     ?=
+ARGS      ?=
+
+BIN     := $(VENV)/bin
+ROOT    := $(if $(DATA_ROOT),--root $(DATA_ROOT))
+
+.DEFAULT_GOAL := help
+.PHONY: help setup setup-dev train-planllm test test-slow lint typecheck bench clean
+
+help:  ## Print this help
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
+	@echo
+	@echo 'Variables: CONFIG=$(CONFIG)'
+	@echo '           DATA_ROOT=folder of your datasets   SEEDS="7 8 9"   ARGS="--trainer.devices 2"'
+
+$(VENV)/.python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(0 if (3, 11) <= v <= (3, 13) else f"leaplan needs Python 3.11 to 3.13, but $(PYTHON) is {v[0]}.{v[1]}. Try: make PYTHON=python3.12 setup")'
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/.installed: $(VENV)/.python setup.cfg pyproject.toml constraints.txt
+	@echo 'installing leaplan into $(VENV) (minutes the first time: PyTorch is large)'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@touch $@
+
+$(VENV)/.installed-dev: $(VENV)/.installed
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+setup: $(VENV)/.installed  ## Create .venv and install leaplan
+setup-dev: $(VENV)/.installed-dev  ## ... with the tools for tests and checks
+
+train-planllm: setup  ## Train and test a planner (default: the embedded synthetic kitchen)
+ifeq ($(strip $(SEEDS)),)
+	$(BIN)/leaplan fit --config $(CONFIG) $(ROOT) $(ARGS)
+else
+	@for seed in $(SEEDS); do \
+	  $(BIN)/leaplan fit --config $(CONFIG) $(ROOT) --seed_everything $$seed \
+	    --name $(notdir $(basename $(CONFIG)))-seed$$seed $(ARGS) || exit $$?; \
+	done
+	$(BIN)/leaplan score --seeds $(foreach seed,$(SEEDS),runs/$(notdir $(basename $(CONFIG)))-seed$(seed)/predictions/test.jsonl)
+endif
+
+test: setup-dev  ## Run the fast tests
+	$(BIN)/python -m pytest
+
+test-slow: setup-dev  ## Run the slow tests
+	$(BIN)/python -m pytest -m slow
+
+lint: setup-dev  ## Check style
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+typecheck: setup-dev  ## Check types
+	$(BIN)/mypy
+
+bench: setup  ## Measure the planner's speed and memory
+	$(BIN)/leaplan bench planner
+
+clean:  ## Remove the virtual environment and caches; runs stay
+	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache src/*.egg-info

@@ -1,0 +1,72 @@
+"""The command line: a table of verbs. What a verb needs is imported only when it is called."""
+
+import sys
+from importlib import import_module
+
+import leaplan
+from leaplan.errors import UserError
+
+VERBS = {
+    "fit": ("leaplan.cli", "train, continue a run that was cut off, and evaluate the best checkpoint"),
+    "validate": ("leaplan.cli", "evaluate a run's best checkpoint on validation data"),
+    "test": ("leaplan.cli", "evaluate a run's best checkpoint on test data"),
+    "predict": ("leaplan.cli", "write a run's plans for the test windows"),
+    "check-data": ("leaplan.data.check", "tell what a dataset folder holds, lacks, and how to mend it"),
+    "score": ("leaplan.planning.score", "score anybody's predictions, with intervals and a paired test"),
+    "bench": ("leaplan.planning.bench", "measure speed and memory, as ratios within one run"),
+}
+
+EXAMPLES = """examples:
+  leaplan fit --config configs/experiment/plan_synthetic_t3.yaml
+  leaplan check-data captaincook4d --root /data
+  leaplan score runs/plan-synthetic-t3/predictions/test.jsonl
+Each verb has its own --help."""
+
+
+def main(argv: list[str]) -> int:
+    """Run one verb and return its exit code: 0 done, 1 something is wrong with the data, 2 wrong use."""
+    if not argv or argv[0] in ("-h", "--help", "help"):
+        print(help_text())
+        return 0
+    if argv[0] in ("--version", "-V"):
+        print(f"leaplan {leaplan.__version__}")
+        return 0
+    verb, arguments = argv[0], argv[1:]
+    try:
+        if verb not in VERBS:
+            raise UserError(f"'{verb}' is not a verb{_nearest(verb)}", "See them all:  leaplan --help")
+        module = VERBS[verb][0]
+        if module == "leaplan.cli":
+            arguments = argv
+        return int(import_module(module).main(arguments) or 0)
+    except UserError as error:
+        print(f"leaplan: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("leaplan: interrupted; run the same command again to continue", file=sys.stderr)
+        return 130
+
+
+def help_text() -> str:
+    """Return the page that `leaplan --help` prints."""
+    width = max(map(len, VERBS))
+    lines = [f"  {verb:<{width}}  {what}" for verb, (_, what) in VERBS.items()]
+    return "\n".join(
+        [f"leaplan {leaplan.__version__}: {leaplan.__doc__}", "", "verbs:", *lines, "", EXAMPLES]
+    )
+
+
+def _nearest(verb: str) -> str:
+    import difflib
+
+    close = difflib.get_close_matches(verb, VERBS, 1)
+    return f"; did you mean '{close[0]}'?" if close else ""
+
+
+def run() -> None:
+    """Entry point of the `leaplan` command."""
+    sys.exit(main(sys.argv[1:]))
+
+
+if __name__ == "__main__":
+    run()

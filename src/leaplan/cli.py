@@ -1,0 +1,208 @@
+"""The Trainer verbs: fit, validate, test, predict. `fit` continues a run that was cut off, and ends with results."""
+
+import logging
+import shutil
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal
+
+import torch
+import yaml
+from lightning import LightningModule
+from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
+from lightning.pytorch.loggers import TensorBoardLogger
+from lightning.pytorch.utilities import rank_zero_only
+
+from leaplan.config_errors import explain
+from leaplan.data.datamodule import VideoDataModule
+from leaplan.errors import ConfigError
+from leaplan.training.callbacks import EpochProgress, EpochSeed, EpochTable, Stopwatch, keep_best_and_last
+from leaplan.training.checkpoints import read_checkpoint
+from leaplan.training.results import read_results
+
+FREE_TO_CHANGE = ("overwrite", "final", "ckpt_path", "weights_only", "trainer", "runs", "root", "threads")
+"""Settings in which the second start of a run may differ from the first."""
+
+
+class LeaplanParser(LightningArgumentParser):
+    """A parser that answers a wrong key with the nearest valid one, in a few lines."""
+
+    def error(self, message: str, ex: Exception | None = None) -> Any:
+        """Raise `ConfigError` instead of printing the usage of a hundred options."""
+        raise ConfigError(*explain(message, ex, self))
+
+
+class LeaplanCLI(LightningCLI):
+    """Trainer verbs over any dataset and model, with one folder per run."""
+
+    def __init__(self, args: list[str]) -> None:
+        self.run_folder = Path()
+        super().__init__(
+            LightningModule,
+            VideoDataModule,
+            subclass_mode_model=True,
+            subclass_mode_data=True,
+            save_config_callback=None,
+            seed_everything_default=7,
+            parser_class=LeaplanParser,
+            auto_configure_optimizers=False,
+            load_from_checkpoint_support=False,
+            trainer_defaults={
+                "use_distributed_sampler": False,  # it pads evaluation; our own does not
+                "num_sanity_val_steps": 0,
+                "enable_progress_bar": False,
+                "enable_model_summary": False,
+                "logger": False,
+            },
+            args=args,
+        )
+
+    def init_parser(self, **kwargs: Any) -> LightningArgumentParser:
+        """Resolve interpolations after all files are merged."""
+        return super().init_parser(parser_mode="omegaconf+", **kwargs)
+
+    def add_arguments_to_parser(self, parser: LightningArgumentParser) -> None:
+        """Add what belongs to a run as a whole, and link what must agree."""
+        parser.add_argument("--name", type=str, default="run", help="Name of the run, and of its folder.")
+        parser.add_argument("--runs", type=str, default="runs", help="Folder of all runs.")
+        parser.add_argument("--root", type=str, default="data", help="Folder that holds the dataset.")
+        parser.add_argument("--horizon", type=int, default=3, help="T, number of steps to plan.")
+        parser.add_argument(
+            "--threads", type=int, default=0, help="CPU threads of torch; 0 leaves it to torch. Small nets: 1."
+        )
+        parser.add_argument("--overwrite", type=bool, default=False, help="Train a finished run again.")
+        parser.add_argument(
+            "--final",
+            type=Literal["test", "val", "none"],
+            default="test",
+            help="Split that the best checkpoint is evaluated on after `fit`. Use val while choosing settings.",
+        )
+        parser.link_arguments("root", "data.init_args.root")
+        parser.link_arguments("horizon", "data.init_args.view.init_args.horizon")
+
+    def before_instantiate_classes(self) -> None:
+        """Decide what happens to the run folder before anything heavy is built."""
+        self.settings = self.config[self.subcommand]
+        self.run_folder = Path(self.settings.runs) / self.settings.name
+        if self.subcommand == "fit":
+            self._prepare_run()
+        elif self.settings.get("ckpt_path") is None:
+            self.settings["ckpt_path"] = str(self.run_folder / "checkpoints" / "best.ckpt")
+        if self.settings.get("ckpt_path") is not None:
+            read_checkpoint(Path(self.settings["ckpt_path"]))
+        self.settings["weights_only"] = True
+        if self.settings.threads:
+            torch.set_num_threads(self.settings.threads)
+
+    def _prepare_run(self) -> None:
+        """Refuse to touch a finished run, clear an overwritten one, find where a cut-off one stopped."""
+        last = self.run_folder / "checkpoints" / "last.ckpt"
+        asked = "test" if self.settings.final == "test" else "val"
+        finished = asked in read_results(self.run_folder).get("metrics", {})
+        if self.settings.overwrite:
+            self._clear()
+        elif finished:
+            raise ConfigError(
+                f"{self.run_folder} holds a finished run; its results are in {self.run_folder}/results.json",
+                "Train it again with --overwrite true, or choose another --name",
+            )
+        elif last.is_file() and self.settings.get("ckpt_path") is None:
+            self._refuse_changed_settings()
+            self.settings["ckpt_path"] = str(last)
+            print(f"continuing {self.run_folder} from its last checkpoint", flush=True)
+        self._save_config()
+
+    @rank_zero_only
+    def _clear(self) -> None:
+        if (self.run_folder / "config.yaml").is_file():  # a folder that is not a run is never removed
+            shutil.rmtree(self.run_folder)
+
+    def _config(self) -> dict[str, Any]:
+        parser = self._parser(self.subcommand)
+        return dict(yaml.safe_load(parser.dump(self.settings, skip_none=False)))
+
+    @rank_zero_only
+    def _save_config(self) -> None:
+        self.run_folder.mkdir(parents=True, exist_ok=True)
+        text = yaml.safe_dump(self._config(), sort_keys=False)
+        (self.run_folder / "config.yaml").write_text(text, encoding="utf-8")
+
+    def _refuse_changed_settings(self) -> None:
+        path = self.run_folder / "config.yaml"
+        if not path.is_file():
+            return
+        before, now = (
+            {key: value for key, value in flat(config).items() if key.split(".")[0] not in FREE_TO_CHANGE}
+            for config in (yaml.safe_load(path.read_text(encoding="utf-8")), self._config())
+        )
+        changed = [f"{k}: {before.get(k)} -> {now.get(k)}" for k in now if before.get(k) != now.get(k)]
+        if changed:
+            raise ConfigError(
+                f"{self.run_folder} holds an unfinished run with other settings: " + ", ".join(changed[:6]),
+                "Choose another --name, or start it anew with --overwrite true",
+            )
+
+    def instantiate_trainer(self, **kwargs: Any) -> Any:
+        """Point the trainer at the run folder and add what every run needs."""
+        kwargs["default_root_dir"] = str(self.run_folder)
+        if self.subcommand == "fit":
+            given = self._get(self.config_init, "trainer")
+            kwargs["logger"] = given["logger"] or TensorBoardLogger(str(self.run_folder), name="", version="")
+            kwargs["callbacks"] = [
+                *(given["callbacks"] or []),
+                EpochSeed(self.settings.seed_everything),
+                EpochTable(self.run_folder / "metrics.csv"),
+                EpochProgress(self.model.watch),
+                Stopwatch(),
+                keep_best_and_last(self.run_folder / "checkpoints", self.model.monitor),
+            ]
+        return super().instantiate_trainer(**kwargs)
+
+    def after_fit(self) -> None:
+        """Evaluate the best checkpoint, on validation data and then once on the final split."""
+        best = str(self.run_folder / "checkpoints" / "best.ckpt")
+        if self.settings.final != "none":
+            self.trainer.validate(self.model, self.datamodule, ckpt_path=best, verbose=False, weights_only=True)
+        if self.settings.final == "test":
+            self.trainer.test(self.model, self.datamodule, ckpt_path=best, verbose=False, weights_only=True)
+
+    def _prepare_subcommand_kwargs(self, subcommand: str) -> dict[str, Any]:
+        kwargs = super()._prepare_subcommand_kwargs(subcommand)
+        kwargs["ckpt_path"] = self.settings.get("ckpt_path")
+        kwargs["weights_only"] = True
+        return {**kwargs, "verbose": False} if subcommand in ("validate", "test") else kwargs
+
+
+def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return nested mappings as one mapping of dotted keys."""
+    items: dict[str, Any] = {}
+    for key, value in config.items():
+        if isinstance(value, Mapping):
+            items.update(flat(value, f"{prefix}{key}."))
+        else:
+            items[f"{prefix}{key}"] = value
+    return items
+
+
+def main(args: list[str]) -> int:
+    """Run a Trainer verb."""
+    quiet()
+    LeaplanCLI(args)
+    return 0
+
+
+def quiet() -> None:
+    """Silence advice of the libraries that does not apply here; errors and our own words remain."""
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+    for message in (
+        ".*LightningCLI's args parameter.*",
+        ".*does not have many workers.*",
+        ".*Checkpoint directory.*exists and is not empty.*",
+        ".*sync_dist=True.*",
+        ".*number of training batches.*",
+        ".*LeafSpec.*",
+        ".*isinstance.treespec.*",
+    ):
+        warnings.filterwarnings("ignore", message=message)

@@ -1,0 +1,167 @@
+"""Annotations x view x source to loaders: the base class of all datasets."""
+
+from abc import abstractmethod
+from functools import cached_property
+from pathlib import Path
+from typing import ClassVar
+
+import torch
+from lightning import LightningDataModule
+from torch import Tensor
+from torch.utils.data import DataLoader
+
+from leaplan.data.files import dataset_folder
+from leaplan.data.loading import Batch, RankSampler, WindowTensors
+from leaplan.data.sources import Source
+from leaplan.data.splits import carve_validation
+from leaplan.data.views import PlanningWindows
+from leaplan.errors import DataError
+from leaplan.records import Annotations, PlanningProblem
+
+SPLITS = ("train", "val", "test")
+
+
+class VideoDataModule(LightningDataModule):
+    """Loaders of planning windows for one dataset.
+
+    A subclass turns raw files into `Annotations` in `read` and does nothing else.
+
+    Args:
+        root: Folder that holds the dataset's folder, or that folder itself.
+        protocol: Name of the split protocol; each dataset lists its own.
+        view: Which samples are cut from the annotations.
+        source: Where a sample's tensors come from.
+        batch_size: Samples per batch and process.
+        validation: Share of the training *videos* set aside for validation where the protocol has none.
+        seed: Of the validation part and of the order of training batches.
+    """
+
+    dataset: ClassVar[str]
+    folders: ClassVar[tuple[str, ...]] = ()
+    """Names that the dataset's folder may have inside `root`."""
+
+    def __init__(
+        self,
+        root: str,
+        protocol: str,
+        view: PlanningWindows,
+        source: Source,
+        batch_size: int = 32,
+        validation: float = 0.1,
+        seed: int = 7,
+    ) -> None:
+        super().__init__()
+        self.root = Path(root).expanduser()
+        self.protocol = protocol
+        self.view = view
+        self.source = source
+        self.batch_size = batch_size
+        self.validation = validation
+        self.seed = seed
+        self._tensors: dict[str, WindowTensors] = {}
+
+    @abstractmethod
+    def read(self) -> Annotations:
+        """Return the annotations under the official splits, checked.
+
+        Raises:
+            DataError: A file is missing or malformed; all problems of a file are collected first.
+        """
+
+    @property
+    def folder(self) -> Path:
+        """The dataset's own folder, which a source's paths are relative to."""
+        return dataset_folder(self.root, self.folders)
+
+    @cached_property
+    def annotations(self) -> Annotations:
+        """The annotations as trained on: with features, and with a validation part."""
+        annotations = self.source.restrict(self.read(), self.folder)
+        return carve_validation(annotations, self.validation, self.seed)
+
+    def setup(self, stage: str | None = None) -> None:
+        """Cut the windows of all splits and gather their features into memory."""
+        if self._tensors:
+            return
+        windows = {split: self.view(self.annotations, split) for split in SPLITS}
+        self._refuse_empty({split: len(found) for split, found in windows.items()})
+        seen = {window.steps for window in windows["train"]}
+        for split in SPLITS:
+            self._tensors[split] = WindowTensors(*self.source.observe(windows[split], self.folder), seen)
+        self._refuse_empty({split: len(tensors) for split, tensors in self._tensors.items()})
+
+    def _refuse_empty(self, counts: dict[str, int]) -> None:
+        longest = max((len(video.segments) for video in self.annotations.videos), default=0)
+        if longest < self.view.horizon:
+            raise DataError(
+                f"no video of {self.dataset} has {self.view.horizon} steps to plan; the longest has {longest}",
+                f"Set --horizon to at most {longest}",
+            )
+        for split, count in counts.items():
+            if count == 0:
+                raise DataError(
+                    f"split '{split}' of {self.dataset}, protocol '{self.protocol}', has no window of "
+                    f"{self.view.horizon} steps",
+                    f"See what is there:  leaplan check-data {self.dataset} --root {self.root}",
+                )
+
+    def windows(self, split: str) -> WindowTensors:
+        """Return the preloaded windows of `split`, after `setup`."""
+        return self._tensors[split]
+
+    @property
+    def problem(self) -> PlanningProblem:
+        """What a planner must know of this dataset to be built."""
+        _, seconds, width = self._tensors["train"].start.shape
+        return PlanningProblem(self.view.horizon, self.annotations.vocabulary, seconds, width)
+
+    def training_sequences(self) -> list[tuple[int, ...]]:
+        """Return the step ids of whole training videos, that transitions are counted in."""
+        if self.annotations.windows is not None:  # whole videos would show the windows held out for testing
+            return [window.steps for window in self._tensors["train"].windows]
+        return [tuple(s.step for s in video.segments) for video in self.annotations.of_split("train")]
+
+    def feature_statistics(self) -> tuple[Tensor, Tensor]:
+        """Return mean and standard deviation (2, D) of the training windows' start and goal."""
+        train = self._tensors["train"]
+        sides = torch.stack([train.start.flatten(0, 1), train.goal.flatten(0, 1)])  # (2, M S, D)
+        return sides.mean(1), sides.std(1, unbiased=False).clamp_min(1e-6)
+
+    def facts(self) -> dict[str, object]:
+        """Return what `results.json` says about the data."""
+        return {
+            "dataset": self.dataset,
+            "split": self.protocol,
+            "sha256": self.annotations.sha256,
+            "samples": {split: len(tensors) for split, tensors in self._tensors.items()},
+            "videos": {split: len(self.annotations.of_split(split)) for split in SPLITS},
+            "notes": list(self.annotations.notes),
+        }
+
+    def train_dataloader(self) -> DataLoader[Batch]:
+        """Shuffled anew each epoch, by the run's seed and the epoch's number alone."""
+        return self._loader("train", shuffle_seed=torch.initial_seed())
+
+    def val_dataloader(self) -> DataLoader[Batch]:
+        """Each validation window once."""
+        return self._loader("val")
+
+    def test_dataloader(self) -> DataLoader[Batch]:
+        """Each test window once."""
+        return self._loader("test")
+
+    def predict_dataloader(self) -> DataLoader[Batch]:
+        """Each test window once."""
+        return self._loader("test")
+
+    def _loader(self, split: str, shuffle_seed: int | None = None) -> DataLoader[Batch]:
+        tensors = self._tensors[split]
+        trainer = self.trainer
+        rank, processes = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
+        sampler = RankSampler(len(tensors), rank, processes, shuffle_seed)
+        return DataLoader(tensors, self.batch_size, sampler=sampler, collate_fn=_as_gathered)
+
+
+def _as_gathered(batch: Batch) -> Batch:
+    """Return the batch that `WindowTensors` gathered; there is nothing left to collate."""
+    return batch

@@ -1,0 +1,76 @@
+"""The kitchen's folder: where each file is, and how it is written whole or not at all."""
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Iterable
+from pathlib import Path
+from typing import Any
+
+from leaplan.data.kitchen.cast import Role
+
+VERSION = 1  # of what is made; a change of any byte needs another
+ANNOTATIONS = "annotations.json"
+MARKER = "complete.json"
+PARTIAL = ".partial"
+
+
+def folder_of(root: Path, seed: int, videos: int) -> Path:
+    """Return the folder of a kitchen below `root`. Its name says everything that its content depends on."""
+    return root / f"kitchen-v{VERSION}-seed{seed}-{videos}"
+
+
+def film_of(folder: Path, video: str) -> Path:
+    """Return the MP4 file of `video`."""
+    return folder / "videos" / f"{video}.mp4"
+
+
+def evidence_of(folder: Path, video: str) -> Path:
+    """Return the file of what is known of `video` besides its annotation."""
+    return folder / "evidence" / f"{video}.json"
+
+
+def features_of(folder: Path, video: str) -> Path:
+    """Return the file of the features of `video`, float32 (seconds, D)."""
+    return folder / "features" / f"{video}.npy"
+
+
+def has_video(folder: Path, role: Role) -> bool:
+    """Tell whether all three files of the video are there."""
+    return all(place(folder, role.id).is_file() for place in (film_of, evidence_of, features_of))
+
+
+def write_whole(path: Path, write: Callable[[Path], None]) -> None:
+    """Let `write` fill a temporary file, then rename it to `path`: a reader never sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
+    try:
+        write(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write `content` to `path`, whole or not at all."""
+    write_whole(path, lambda partial: _write(partial, content))
+
+
+def write_json(path: Path, content: dict[str, Any]) -> None:
+    """Write `content` so that equal content gives equal bytes."""
+    text = json.dumps(content, separators=(",", ":"), ensure_ascii=True)
+    write_bytes(path, f"{text}\n".encode())
+
+
+def digests(folder: Path, roles: Iterable[Role]) -> dict[str, str]:
+    """Return the SHA-256 of each annotation file that is there, by its path in `folder`."""
+    paths = [folder / ANNOTATIONS, *(evidence_of(folder, role.id) for role in roles)]
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in paths
+        if path.is_file()
+    }
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.write_bytes(content)

@@ -1,0 +1,94 @@
+"""Preloaded windows and their order: a batch is one gather, an epoch is a function of its number."""
+
+from collections.abc import Iterator, Sequence
+from typing import TypedDict
+
+import torch
+from torch import Tensor
+from torch.utils.data import Dataset, Sampler
+
+from leaplan.data.views import PlanningWindow
+
+
+class Batch(TypedDict):
+    """A batch of planning windows. B windows, S seconds, D feature width, T steps."""
+
+    index: Tensor  # (B,) int64, position in the split
+    sample_id: list[str]
+    start: Tensor  # (B, S, D)
+    goal: Tensor  # (B, S, D)
+    steps: Tensor  # (B, T) int64
+    task: Tensor  # (B,) int64, -1 where there are no tasks
+
+
+class WindowTensors(Dataset[Batch]):
+    """All windows of a split in a few tensors.
+
+    Args:
+        windows: M windows.
+        start, goal: Observations (M, S, D).
+        plans_seen: Step sequences that occur in training.
+    """
+
+    def __init__(
+        self,
+        windows: Sequence[PlanningWindow],
+        start: Tensor,
+        goal: Tensor,
+        plans_seen: set[tuple[int, ...]],
+    ) -> None:
+        self.windows = list(windows)
+        self.start, self.goal = start, goal  # (M, S, D)
+        self.steps = torch.tensor([window.steps for window in windows], dtype=torch.int64)  # (M, T)
+        self.task = torch.tensor([window.task for window in windows], dtype=torch.int64)  # (M,)
+        self.seen_in_training = torch.tensor([window.steps in plans_seen for window in windows])  # (M,)
+
+    def __len__(self) -> int:
+        return len(self.windows)
+
+    def __getitem__(self, index: int) -> Batch:
+        return self.__getitems__([index])
+
+    def __getitems__(self, indices: list[int]) -> Batch:
+        """Gather a batch. The data loader calls this with all indices of the batch at once."""
+        rows = torch.as_tensor(indices, dtype=torch.int64)
+        return Batch(
+            index=rows,
+            sample_id=[self.windows[i].sample_id for i in indices],
+            start=self.start[rows],
+            goal=self.goal[rows],
+            steps=self.steps[rows],
+            task=self.task[rows],
+        )
+
+
+class RankSampler(Sampler[int]):
+    """Every `processes`-th sample from `rank` on; shuffled by (seed, epoch), or in order and unpadded.
+
+    Training gives each process equally many samples (the last few of an epoch's order are left out), so
+    that no process waits for another. Evaluation gives every sample exactly once over all processes.
+    """
+
+    def __init__(
+        self, samples: int, rank: int = 0, processes: int = 1, shuffle_seed: int | None = None
+    ) -> None:
+        self.samples, self.rank, self.processes = samples, rank, processes
+        self.shuffle_seed = shuffle_seed
+        self.epoch = 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Lightning calls this before each epoch, also after a resume."""
+        self.epoch = epoch
+
+    def __len__(self) -> int:
+        if self.shuffle_seed is None:
+            return len(range(self.rank, self.samples, self.processes))
+        return self.samples // self.processes if self.samples >= self.processes else 1
+
+    def __iter__(self) -> Iterator[int]:
+        if self.shuffle_seed is None:
+            return iter(range(self.rank, self.samples, self.processes))
+        generator = torch.Generator().manual_seed(self.shuffle_seed * 1_000_003 + self.epoch)
+        order = torch.randperm(self.samples, generator=generator).tolist()
+        mine = [order[i % self.samples] for i in range(self.rank, self.processes * len(self), self.processes)]
+        return iter(mine)

@@ -1,0 +1,272 @@
+"""Where a window's observation comes from: features per second of video, or features per segment.
+
+A source first restricts the annotations to what it has, then observes windows. Only the start of the
+first segment and the stop of the last one are looked up; nothing between them is ever read into a sample.
+"""
+
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Literal, Protocol
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from leaplan.data.arrays import index_arrays, read_archive, read_array
+from leaplan.data.views import PlanningWindow
+from leaplan.errors import DataError, ProblemList
+from leaplan.records import Annotations, Step
+
+Pool = Literal["mean", "keep", "concatenate"]
+Rounding = Literal["round", "floor"]
+Observed = tuple[list[PlanningWindow], Tensor, Tensor]
+
+
+class Source(Protocol):
+    """A source of observations."""
+
+    def restrict(self, annotations: Annotations, folder: Path) -> Annotations:
+        """Return `annotations` without the videos and segments that have no features."""
+
+    def observe(self, windows: Sequence[PlanningWindow], folder: Path) -> Observed:
+        """Return the windows that can be observed, their start (M, S, D) and their goal (M, S, D)."""
+
+    def describe(self) -> dict[str, object]:
+        """Return what a reader of the results must know: name, observed seconds, pooling."""
+
+
+class Features:
+    """One array [seconds, D] per video; row r covers second r.
+
+    Args:
+        folder: Folder with one `.npy`, `.npz`, `.pt` or `.safetensors` file per video, named by the
+            video's id or ending in "_<id>"; relative to the dataset's folder.
+        key: Name of the array inside an archive; None takes the only one.
+        start_seconds, goal_seconds: Seconds observed, relative to the start and to the goal.
+        pool: "mean" over these seconds (S = 1), "keep" them in order (S = their number), or
+            "concatenate" them into one wide vector (S = 1).
+        rounding: How a time becomes a row: CrossTask's release rounds, NIV's truncates.
+        missing: What to do about videos without a file: "error", or "skip" them.
+    """
+
+    def __init__(
+        self,
+        folder: str = "features",
+        key: str | None = None,
+        start_seconds: tuple[int, ...] = (-1, 0, 1),
+        goal_seconds: tuple[int, ...] = (-1, 0, 1),
+        pool: Pool = "mean",
+        rounding: Rounding = "round",
+        missing: Literal["error", "skip"] = "error",
+    ) -> None:
+        self.folder, self.key = folder, key
+        self.start_seconds, self.goal_seconds = tuple(start_seconds), tuple(goal_seconds)
+        self.pool, self.rounding, self.missing = pool, rounding, missing
+        self._files: dict[str, Path] = {}
+        self._widths: dict[str, int] = {}
+
+    def restrict(self, annotations: Annotations, folder: Path) -> Annotations:
+        """Keep the videos that have a feature file.
+
+        Raises:
+            DataError: The folder is missing, or videos of a split have no file and `missing` is "error".
+        """
+        self._files = index_arrays(folder / self.folder, [video.id for video in annotations.videos])
+        absent = [video.id for video in annotations.videos if video.split and video.id not in self._files]
+        command = f"leaplan check-data {annotations.dataset} --root {folder} --features {self.folder}"
+        if absent and self.missing == "error":
+            raise ProblemList(
+                f"{folder / self.folder} lacks features",
+                [f"no file for video {video}" for video in absent],
+                f"See what is there:  {command}   or leave them out:  --data.source.missing skip",
+            )
+        videos = tuple(video for video in annotations.videos if video.id in self._files)
+        note = (f"{len(absent)} videos without features are left out",) if absent else ()
+        return replace(annotations, videos=videos, notes=annotations.notes + note)
+
+    def observe(self, windows: Sequence[PlanningWindow], folder: Path) -> Observed:
+        """Observe the seconds around start and goal; a window that begins or ends outside is dropped.
+
+        Each file is read once and only the observed rows are kept, so that memory holds the windows alone.
+        """
+        seen: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
+        problems = []
+        for video, positions in _by_video(windows).items():
+            try:
+                array = read_array(self._files[video], self.key, ndim=2)
+            except DataError as error:
+                problems.append(error.what)
+                continue
+            self._widths[video] = array.shape[1]
+            for position in positions:
+                window = windows[position]
+                if self._second(window.start_time) >= 0 and self._second(window.goal_time) < len(array):
+                    seen[position] = (
+                        self._look(array, window.start_time, self.start_seconds),
+                        self._look(array, window.goal_time, self.goal_seconds),
+                    )
+        self._refuse(problems + self._odd_widths(), folder)
+        if windows and not seen:
+            raise DataError(
+                f"all {len(windows)} windows end beyond their feature arrays in {folder / self.folder}: "
+                "the arrays must have one row per second",
+                "Extract the features at 1 row per second",
+            )
+        order = sorted(seen)
+        start, goal = [seen[i][0] for i in order], [seen[i][1] for i in order]
+        return [windows[i] for i in order], _stack(start), _stack(goal)
+
+    def _odd_widths(self) -> list[str]:
+        widths = list(self._widths.values())
+        common = max(set(widths), key=widths.count, default=0)
+        return [
+            f"{self._files[video]} has {width} columns, but most files have {common}"
+            for video, width in self._widths.items()
+            if width != common
+        ]
+
+    def _refuse(self, problems: Sequence[str], folder: Path) -> None:
+        if problems:
+            raise ProblemList(
+                f"features in {folder / self.folder}",
+                problems,
+                "Extract these videos again, or remove their files and set --data.source.missing skip",
+            )
+
+    def _second(self, time: float) -> int:
+        return math.floor(time) if self.rounding == "floor" else round(time)
+
+    def _look(self, array: NDArray[np.float32], time: float, seconds: tuple[int, ...]) -> NDArray[np.float32]:
+        rows = np.clip(self._second(time) + np.asarray(seconds), 0, len(array) - 1)
+        return _pooled(array[rows], self.pool)
+
+    def describe(self) -> dict[str, object]:
+        """Return what a reader of the results must know: name, observed seconds, pooling."""
+
+
+class SegmentFeatures:
+    """One archive with features of every annotated segment: `feats` [segments, R, D] or [segments, D].
+
+    Rows belong to a segment by `video_id` and `start`. With R rows the first half are seconds around the
+    segment's start and the second half seconds around its stop; with one row both observations are it.
+
+    Args:
+        file: `.npz` with `feats`, `video_id`, `step_id`, `start`, relative to the dataset's folder.
+        start_seconds, goal_seconds: Seconds observed, relative to start and goal, within the half window.
+        pool: As in `Features`.
+    """
+
+    def __init__(
+        self,
+        file: str,
+        start_seconds: tuple[int, ...] = (-1, 0, 1),
+        goal_seconds: tuple[int, ...] = (-1, 0, 1),
+        pool: Pool = "mean",
+    ) -> None:
+        self.file, self.pool = file, pool
+        self.start_seconds, self.goal_seconds = tuple(start_seconds), tuple(goal_seconds)
+        self._features: NDArray[np.float32] = np.zeros((0, 1, 1), np.float32)
+        self._row: dict[str, int] = {}
+
+    def restrict(self, annotations: Annotations, folder: Path) -> Annotations:
+        """Keep the segments that the archive has, and the step classes that remain, in vocabulary order."""
+        archive = read_archive(folder / self.file, ("feats", "video_id", "step_id", "start"))
+        features = archive["feats"].astype(np.float32)
+        if features.ndim not in (2, 3) or not np.isfinite(features).all():
+            raise DataError(
+                f"{folder / self.file}: feats has shape {features.shape} and must be [segments, rows, D] or "
+                "[segments, D] with finite values",
+                "Get the file again, or extract the features again",
+            )
+        self._features = features[:, None] if features.ndim == 2 else features
+        rows = {
+            (str(video), str(step), round(float(start), 2)): row
+            for row, (video, step, start) in enumerate(
+                zip(archive["video_id"], archive["step_id"], archive["start"], strict=True)
+            )
+        }
+        keys = [step.key for step in annotations.vocabulary.steps]
+        videos = []
+        for video in annotations.videos:
+            found = []
+            for segment in video.segments:
+                row = rows.get((video.id, keys[segment.step], round(segment.start, 2)))
+                if row is not None:
+                    self._row[segment.id] = row
+                    found.append(segment)
+            if found:
+                videos.append(replace(video, segments=tuple(found)))
+        if not videos:
+            raise DataError(
+                f"{folder / self.file} has no segment of {annotations.dataset}",
+                "Check that the file belongs to this dataset",
+            )
+        return _compact(replace(annotations, videos=tuple(videos)))
+
+    def observe(self, windows: Sequence[PlanningWindow], folder: Path) -> Observed:
+        """Look up the first and the last segment of every window."""
+        first = np.array([self._row[window.segments[0]] for window in windows])
+        last = np.array([self._row[window.segments[-1]] for window in windows])
+        rows = self._features.shape[1]
+        start = self._features[first][:, _half(rows, self.start_seconds, 0)]  # (M, S, D)
+        goal = self._features[last][:, _half(rows, self.goal_seconds, 1)]
+        return (
+            list(windows),
+            _stack([_pooled(x, self.pool) for x in start]),
+            _stack([_pooled(x, self.pool) for x in goal]),
+        )
+
+    def describe(self) -> dict[str, object]:
+        """Return the observation as it stands in results."""
+        return _description(self.file, self.start_seconds, self.goal_seconds, self.pool)
+
+
+def _by_video(windows: Sequence[PlanningWindow]) -> dict[str, list[int]]:
+    """Return video to the positions of its windows."""
+    positions: dict[str, list[int]] = {}
+    for position, window in enumerate(windows):
+        positions.setdefault(window.video, []).append(position)
+    return positions
+
+
+def _half(rows: int, seconds: tuple[int, ...], half: int) -> list[int]:
+    """Return the columns of `seconds` in a window of `rows` seconds around start (half 0) and stop (1)."""
+    if rows == 1:
+        return [0]
+    middle = rows // 4
+    if any(not -middle <= second < rows // 2 - middle for second in seconds):
+        raise DataError(
+            f"seconds {list(seconds)} are asked for, but the file holds {-middle} to {rows // 2 - middle - 1}",
+            "Set --data.source.start_seconds and --data.source.goal_seconds within that range",
+        )
+    return [half * (rows // 2) + middle + second for second in seconds]
+
+
+def _pooled(rows: NDArray[np.float32], pool: Pool) -> NDArray[np.float32]:
+    """Reduce the observed rows (S, D) as `pool` says."""
+    if pool == "mean":
+        return rows.mean(axis=0, keepdims=True, dtype=np.float32)
+    return rows.reshape(1, -1) if pool == "concatenate" else rows
+
+
+def _stack(rows: Sequence[NDArray[np.float32]]) -> Tensor:
+    return torch.from_numpy(np.stack(rows).astype(np.float32)) if rows else torch.zeros(0, 1, 1)
+
+
+def _compact(annotations: Annotations) -> Annotations:
+    """Drop step classes without a segment; the others keep their order."""
+    used = sorted({segment.step for video in annotations.videos for segment in video.segments})
+    new = {old: position for position, old in enumerate(used)}
+    steps: tuple[Step, ...] = tuple(annotations.vocabulary.steps[old] for old in used)
+    videos = tuple(
+        replace(video, segments=tuple(replace(s, step=new[s.step]) for s in video.segments))
+        for video in annotations.videos
+    )
+    return replace(annotations, videos=videos, vocabulary=replace(annotations.vocabulary, steps=steps))
+
+
+def _description(name: str, start: tuple[int, ...], goal: tuple[int, ...], pool: Pool) -> dict[str, object]:
+    return {"name": name, "start_seconds": list(start), "goal_seconds": list(goal), "pool": pool}

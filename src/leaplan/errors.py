@@ -1,0 +1,48 @@
+"""What goes wrong, told to the user: one message that names the place, the value and the next command."""
+
+from collections.abc import Sequence
+
+
+class UserError(Exception):
+    """A mistake that the user can mend. The command line prints it without a traceback and exits with 2.
+
+    Args:
+        what: What is wrong and where: the file, the value found, the value expected.
+        hint: What to do next, preferably a command. Printed on a line of its own.
+    """
+
+    def __init__(self, what: str, hint: str = "") -> None:
+        self.what = what
+        self.hint = hint
+        super().__init__(what if not hint else f"{what}\n  {hint}")
+
+
+class ProblemList(UserError):
+    """Several problems of one kind, collected before anything is said.
+
+    Args:
+        title: What was being read or checked, such as a file or a folder.
+        problems: One line each. At most `shown` of them are printed; the rest are counted.
+        hint: What to do next.
+        shown: How many problems to print.
+    """
+
+    def __init__(self, title: str, problems: Sequence[str], hint: str = "", shown: int = 12) -> None:
+        self.problems = tuple(problems)
+        lines = [f"{title}: {len(self.problems)} problem{'s' if len(self.problems) != 1 else ''}"]
+        lines += [f"  - {problem}" for problem in self.problems[:shown]]
+        if len(self.problems) > shown:
+            lines.append(f"  ... and {len(self.problems) - shown} more")
+        super().__init__("\n".join(lines), hint)
+
+
+class ConfigError(UserError):
+    """A configuration key or value that cannot be used."""
+
+
+class DataError(UserError):
+    """A data file that is missing, malformed, or does not fit the others."""
+
+
+class CheckpointError(UserError):
+    """A checkpoint that does not fit the data or the network."""

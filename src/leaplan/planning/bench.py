@@ -1,0 +1,150 @@
+"""`leaplan bench planner`: speed and memory of the planner, as ratios measured within one run."""
+
+import argparse
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from rich.console import Console
+from rich.table import Table
+from torch import Tensor
+from torch.nn.functional import cross_entropy
+
+from leaplan.planning.decoding import transition_log_probabilities, viterbi
+from leaplan.planning.network import Planner
+from leaplan.planning.steps import StepRefiner
+from leaplan.training.results import environment, peak_memory_mb, write_json
+
+EXAMPLE = "example: leaplan bench planner --json bench.json"
+SCHEMA = {"width": 128, "heads": 32, "layers": 2}
+CLASSES, SENTENCES, TEXT_WIDTH = 133, 6, 768  # CrossTask with SCHEMA's descriptions
+
+
+def main(argv: list[str]) -> int:
+    """Run the benchmark that `argv` names and print its table."""
+    parser = argparse.ArgumentParser("leaplan bench", description=__doc__, epilog=EXAMPLE)
+    parser.add_argument("subject", choices=["planner"])
+    parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch (default 1)")
+    parser.add_argument("--repeats", type=int, default=5, help="the median of so many is printed")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    options = parser.parse_args(argv)
+    torch.set_num_threads(options.threads)
+    torch.manual_seed(7)
+    rows = {
+        "viterbi": [viterbi_against_loop(classes, options.repeats) for classes in (133, 778)],
+        "decoder": decoder_against_repeated_memory(options.repeats),
+        "train step": train_step(options.repeats),
+    }
+    _print(rows)
+    if options.json:
+        write_json(
+            options.json,
+            {"bench": "planner", "threads": options.threads, **rows, "environment": environment()},
+        )
+    return 0
+
+
+def viterbi_against_loop(
+    classes: int, repeats: int, windows: int = 256, horizon: int = 4
+) -> dict[str, float]:
+    """Return seconds of batched Viterbi and of a NumPy loop over samples, and their ratio."""
+    emissions = torch.randn(windows, horizon, classes).log_softmax(-1)
+    transitions = transition_log_probabilities(torch.randint(0, 3, (classes, classes)).float())
+    ours, theirs = emissions.numpy(), transitions.numpy()
+    batched = median_seconds(lambda: viterbi(emissions, transitions), repeats)
+    looped = median_seconds(
+        lambda: [_viterbi_of_one(sample, theirs) for sample in ours], max(1, repeats // 2)
+    )
+    return {"classes": classes, "batched_s": batched, "loop_s": looped, "ratio": looped / batched}
+
+
+def _viterbi_of_one(emissions: NDArray[np.float32], transitions: NDArray[np.float32]) -> list[int]:
+    """Return the best plan of one window, as the released planners compute it: one sample at a time."""
+    score, back = emissions[0], []
+    for emission in emissions[1:]:
+        paths = score[:, None] + transitions
+        back.append(paths.argmax(0))
+        score = paths.max(0) + emission
+    plan = [int(score.argmax())]
+    for pointers in reversed(back):
+        plan.append(int(pointers[plan[-1]]))
+    return plan[::-1]
+
+
+def decoder_against_repeated_memory(repeats: int, windows: int = 256) -> dict[str, float]:
+    """Return seconds of the refiner with one memory for the batch and with the memory copied per window."""
+    refiner = StepRefiner(SCHEMA["width"], SCHEMA["heads"], SCHEMA["layers"], dropout=0.2).eval()
+    steps = torch.randn(windows, 4, SCHEMA["width"])
+    memory = torch.randn(CLASSES * SENTENCES, SCHEMA["width"])
+    copied = memory.expand(windows, -1, -1)
+    with torch.inference_mode():
+        difference = (refiner(steps, memory) - refiner(steps, copied)).abs().max().item()
+        shared = median_seconds(lambda: refiner(steps, memory), repeats)
+        repeated = median_seconds(lambda: refiner(steps, copied), repeats)
+    return {"shared_s": shared, "repeated_s": repeated, "ratio": repeated / shared, "difference": difference}
+
+
+def train_step(repeats: int, windows: int = 32) -> dict[str, float]:
+    """Return CPU seconds of one training step at SCHEMA's CrossTask sizes, parameters and peak memory."""
+    planner = Planner(4, CLASSES, 18, 1, 512, TEXT_WIDTH, **SCHEMA)
+    optimizer = torch.optim.AdamW(planner.parameters(), 1e-3)
+    start, goal = torch.randn(2, windows, 1, 512)
+    descriptions = torch.randn(CLASSES, SENTENCES, TEXT_WIDTH)
+    truth = torch.randint(0, CLASSES, (windows, 4))
+
+    def step() -> None:
+        loss: Tensor = cross_entropy(planner(start, goal, descriptions).steps.flatten(0, 1), truth.flatten())
+        optimizer.zero_grad()
+        loss.backward()
+        optimizer.step()
+
+    cpu = median_seconds(step, repeats, clock=time.process_time)
+    return {
+        "windows": windows,
+        "cpu_s": cpu,
+        "parameters": sum(parameter.numel() for parameter in planner.parameters()),
+        "peak_memory_mb": peak_memory_mb(),
+    }
+
+
+def median_seconds(
+    work: Callable[[], object], repeats: int, clock: Callable[[], float] = time.perf_counter
+) -> float:
+    """Return the median seconds of `work` over `repeats` calls, after one call that does not count."""
+    work()
+    seconds = []
+    for _ in range(repeats):
+        began = clock()
+        work()
+        seconds.append(clock() - began)
+    return float(np.median(seconds))
+
+
+def _print(rows: dict[str, object]) -> None:
+    table = Table("what", "ours", "against", "ratio", title="leaplan bench planner")
+    for row in rows["viterbi"]:  # type: ignore[attr-defined]
+        table.add_row(
+            f"Viterbi, B = 256, T = 4, N = {row['classes']}",
+            f"{1e3 * row['batched_s']:.1f} ms batched",
+            f"{1e3 * row['loop_s']:.1f} ms in a NumPy loop",
+            f"{row['ratio']:.1f} x",
+        )
+    decoder: dict[str, float] = rows["decoder"]  # type: ignore[assignment]
+    table.add_row(
+        "decoder forward, B = 256, 133 x 6 descriptions",
+        f"{1e3 * decoder['shared_s']:.1f} ms, one memory",
+        f"{1e3 * decoder['repeated_s']:.1f} ms, memory per sample",
+        f"{decoder['ratio']:.1f} x",
+    )
+    step: dict[str, float] = rows["train step"]  # type: ignore[assignment]
+    table.add_row(
+        "training step, B = 32, the same sizes",
+        f"{step['cpu_s']:.2f} CPU s",
+        f"{step['parameters'] / 1e6:.2f} M parameters",
+        "",
+    )
+    table.add_row("peak memory of this process", f"{step['peak_memory_mb']:.0f} MB", "", "")
+    Console().print(table)

@@ -1,0 +1,92 @@
+"""Checkpoints: trainable weights only, read without unpickling, checked before they are used."""
+
+import pickle
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from leaplan.errors import CheckpointError
+
+TRAIN_AGAIN = "Train again with --overwrite, or choose another --name"
+
+
+def read_checkpoint(path: Path) -> dict[str, Any]:
+    """Return the content of a checkpoint written by leaplan.
+
+    Raises:
+        CheckpointError: Missing, damaged, or written by another program.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist", "Train first:  leaplan fit --config ...")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
+        raise CheckpointError(
+            f"{path} is damaged or not a checkpoint ({str(error).splitlines()[0]})", TRAIN_AGAIN
+        ) from error
+    if not isinstance(content, dict) or "leaplan" not in content or "state_dict" not in content:
+        raise CheckpointError(f"{path} was not written by leaplan", "Use a checkpoint of `leaplan fit`")
+    return content
+
+
+def trainable_state(module: nn.Module) -> dict[str, Tensor]:
+    """Return the state of `module` without its frozen parameters: a 7B base is not copied into each file."""
+    frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
+    return {name: tensor for name, tensor in module.state_dict().items() if name not in frozen}
+
+
+def refuse_misfit(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
+    """Check that `state` holds exactly what `trainable_state(module)` would.
+
+    Raises:
+        CheckpointError: Lists missing and unexpected keys, and shapes that differ.
+    """
+    expected = trainable_state(module)
+    lines = [f"missing {name}" for name in _first(expected.keys() - state.keys())]
+    lines += [f"unexpected {name}" for name in _first(state.keys() - expected.keys())]
+    lines += [
+        f"{name} has shape {tuple(state[name].shape)}, the network {tuple(expected[name].shape)}"
+        for name in _first(expected.keys() & state.keys())
+        if state[name].shape != expected[name].shape
+    ]
+    if lines:
+        raise CheckpointError(f"{where} does not fit the network: " + "; ".join(lines[:8]), TRAIN_AGAIN)
+
+
+def refuse_other(found: Mapping[str, Any], expected: Mapping[str, Any], where: str) -> None:
+    """Check that a checkpoint was trained for the same problem.
+
+    Args:
+        found: What the checkpoint says, such as its horizon and its step names.
+        expected: What the data says, with the same keys.
+        where: The checkpoint, for the message.
+
+    Raises:
+        CheckpointError: Names each key that differs with both values.
+    """
+    lines = [
+        f"{key}: {_short(found.get(key), value)}, the data has {_short(value, found.get(key))}"
+        for key, value in expected.items()
+        if found.get(key) != value
+    ]
+    if lines:
+        raise CheckpointError(
+            f"{where} was trained for something else: " + "; ".join(lines),
+            "Use the checkpoint with its own data and settings, or train again with another --name",
+        )
+
+
+def _first(names: Iterable[str], count: int = 4) -> list[str]:
+    return sorted(names)[:count]
+
+
+def _short(value: Any, other: Any) -> str:
+    """Return `value` as text; of a long list only its length and the first entry that `other` differs in."""
+    if not isinstance(value, list):
+        return repr(value)
+    others = other if isinstance(other, list) else []
+    differing = next((v for v, o in zip(value, others, strict=False) if v != o), None)
+    return f"{len(value)} entries" + (f" ('{differing}', ...)" if differing is not None else "")

@@ -1,0 +1,96 @@
+"""`results.json`: every figure with the protocol it was measured under."""
+
+import json
+import os
+import platform
+import resource
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import leaplan
+from leaplan.errors import DataError
+
+SCHEMA = 1
+
+
+def write_json(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `content` to `path` in one step, so that no reader ever sees half a file."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
+    part.write_text(
+        json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8"
+    )
+    part.replace(path)
+
+
+def read_results(run: Path) -> dict[str, Any]:
+    """Return the results of a run folder, {} if it has none yet.
+
+    Raises:
+        DataError: The file is damaged.
+    """
+    path = run / "results.json"
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        return {}
+    except ValueError as error:
+        raise DataError(
+            f"{path} is not valid JSON ({error})", f"Evaluate again:  leaplan test --config {run}/config.yaml"
+        ) from error
+    return dict(content)
+
+
+def update_results(run: Path, task: str, sections: Mapping[str, Any]) -> dict[str, Any]:
+    """Merge `sections` into the results of `run` and return all of them. Metrics of other splits stay."""
+    results = read_results(run)
+    metrics = {**results.get("metrics", {}), **sections.get("metrics", {})}
+    cost = {**results.get("cost", {}), **sections.get("cost", {})}
+    results = {
+        "schema": SCHEMA,
+        "leaplan": leaplan.__version__,
+        "task": task,
+        "run": run.name,
+        **{key: value for key, value in results.items() if key not in ("schema", "leaplan", "task", "run")},
+        **sections,
+        "metrics": metrics,
+        "cost": cost,
+        "environment": environment(),
+    }
+    write_json(run / "results.json", results)
+    return results
+
+
+def environment() -> dict[str, Any]:
+    """Return versions, device and commit."""
+    import lightning
+    import torch
+
+    device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "cpu"
+    return {
+        "python": platform.python_version(),
+        "torch": torch.__version__,
+        "lightning": lightning.__version__,
+        "device": device,
+        "platform": platform.platform(),
+        "git": _commit(),
+    }
+
+
+def peak_memory_mb() -> float:
+    """Return the largest resident memory of this process so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return round(peak / (1024 if sys.platform != "darwin" else 1024**2), 1)
+
+
+def _commit() -> str:
+    """Return the commit of the checkout that this package runs from, "" outside a checkout."""
+    here = Path(__file__).parent
+    command = ["git", "-C", str(here), "describe", "--always", "--dirty", "--exclude", "*"]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True, timeout=10).stdout.strip()
+    except (OSError, subprocess.SubprocessError):
+        return ""
