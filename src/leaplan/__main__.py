@@ -51,9 +51,7 @@ def help_text() -> str:
     """Return the page that `leaplan --help` prints."""
     width = max(map(len, VERBS))
     lines = [f"  {verb:<{width}}  {what}" for verb, (_, what) in VERBS.items()]
-    return "\n".join(
-        [f"leaplan {leaplan.__version__}: {leaplan.__doc__}", "", "verbs:", *lines, "", EXAMPLES]
-    )
+    return "\n".join([f"leaplan {leaplan.__version__}: {leaplan.__doc__}", "", "verbs:", *lines, "", EXAMPLES])
 
 
 def _nearest(verb: str) -> str:

@@ -5,7 +5,7 @@ import shutil
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, NoReturn
 
 import torch
 import yaml
@@ -13,10 +13,11 @@ from lightning import LightningModule
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from leaplan.config_errors import explain
 from leaplan.data.datamodule import VideoDataModule
-from leaplan.errors import ConfigError
+from leaplan.errors import ConfigError, UserError
 from leaplan.training.callbacks import EpochProgress, EpochSeed, EpochTable, Stopwatch, keep_best_and_last
 from leaplan.training.checkpoints import read_checkpoint
 from leaplan.training.results import read_results
@@ -25,12 +26,20 @@ FREE_TO_CHANGE = ("overwrite", "final", "ckpt_path", "weights_only", "trainer", 
 """Settings in which the second start of a run may differ from the first."""
 
 
-class LeaplanParser(LightningArgumentParser):
-    """A parser that answers a wrong key with the nearest valid one, in a few lines."""
+class ParserRefusal(Exception):
+    """What the argument parser objects to, in its own words."""
 
-    def error(self, message: str, ex: Exception | None = None) -> Any:
-        """Raise `ConfigError` instead of printing the usage of a hundred options."""
-        raise ConfigError(*explain(message, ex, self))
+    def __init__(self, message: str, parser: LightningArgumentParser) -> None:
+        super().__init__(message)
+        self.message, self.parser = message, parser
+
+
+class LeaplanParser(LightningArgumentParser):
+    """A parser that raises instead of printing the usage of a hundred options."""
+
+    def error(self, message: str, ex: Exception | None = None) -> NoReturn:
+        """Raise `ParserRefusal`."""
+        raise ParserRefusal(message, self)
 
 
 class LeaplanCLI(LightningCLI):
@@ -81,6 +90,9 @@ class LeaplanCLI(LightningCLI):
         parser.link_arguments("root", "data.init_args.root")
         parser.link_arguments("horizon", "data.init_args.view.init_args.horizon")
 
+    def _parse_ckpt_path(self) -> None:
+        """Leave the settings alone: our checkpoints hold none, and the command line must win."""
+
     def before_instantiate_classes(self) -> None:
         """Decide what happens to the run folder before anything heavy is built."""
         self.settings = self.config[self.subcommand]
@@ -120,7 +132,7 @@ class LeaplanCLI(LightningCLI):
 
     def _config(self) -> dict[str, Any]:
         parser = self._parser(self.subcommand)
-        return dict(yaml.safe_load(parser.dump(self.settings, skip_none=False)))
+        return dict(yaml.safe_load(parser.dump(self.settings, skip_unset=False)))
 
     @rank_zero_only
     def _save_config(self) -> None:
@@ -155,7 +167,7 @@ class LeaplanCLI(LightningCLI):
                 EpochTable(self.run_folder / "metrics.csv"),
                 EpochProgress(self.model.watch),
                 Stopwatch(),
-                keep_best_and_last(self.run_folder / "checkpoints", self.model.monitor),
+                *keep_best_and_last(self.run_folder / "checkpoints", self.model.monitor),
             ]
         return super().instantiate_trainer(**kwargs)
 
@@ -188,8 +200,25 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def main(args: list[str]) -> int:
     """Run a Trainer verb."""
     quiet()
-    LeaplanCLI(args)
+    try:
+        LeaplanCLI(args)
+    except ParserRefusal as refusal:
+        raise ConfigError(*explain(refusal.message, refusal.parser, args)) from refusal
+    except MisconfigurationException as error:
+        raise ConfigError(f"the trainer cannot run like this: {error}", "Mend the trainer's settings") from error
+    except Exception as error:
+        mistake = users_mistake(error)  # the parser wraps what a constructor says
+        if mistake is None:
+            raise
+        raise mistake from error
     return 0
+
+
+def users_mistake(error: BaseException | None) -> UserError | None:
+    """Return the first `UserError` among `error` and its causes."""
+    while error is not None and not isinstance(error, UserError):
+        error = error.__cause__ or error.__context__
+    return error
 
 
 def quiet() -> None:
@@ -198,6 +227,7 @@ def quiet() -> None:
         logging.getLogger(name).setLevel(logging.ERROR)
     for message in (
         ".*LightningCLI's args parameter.*",
+        ".*callbacks used to create the checkpoint.*",
         ".*does not have many workers.*",
         ".*Checkpoint directory.*exists and is not empty.*",
         ".*sync_dist=True.*",

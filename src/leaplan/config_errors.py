@@ -1,52 +1,60 @@
 """What a wrong configuration key or value is answered with: its nearest valid one, and where it stands."""
 
 import difflib
+import inspect
 import re
-import sys
+from collections.abc import Iterator, Sequence
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
 HINT = "See all keys and their values with --print_config, or what they mean with --help"
-PATTERNS = (  # as the argument parser words its refusals; the first group is the key or value at fault
+UNKNOWN_KEY = (  # as the argument parser words it; the group is the key
     r"does not accept option '([^']+)'",
     r"Option '([^']+)' is not accepted",
     r"unrecognized arguments: --([^\s=]+)",
     r"No action for key \"([^\"]+)\"",
 )
+WRONG_VALUE = r'Parser key "([^"]+)":\s*(Expected an? [^\n]*?)\. Got value: ([^\n]*)'
+NO_SUCH_CLASS = r"(?:module '([\w.]+)' has no attribute '(\w+)'|No module named '([\w.]+)')"
 
 
-def explain(message: str, error: Exception | None, parser: Any) -> tuple[str, str]:
-    """Return one short sentence for the parser's `message`, and a hint."""
-    for pattern in PATTERNS:
-        found = re.findall(pattern, message)
-        if found:
-            return _unknown_key(found[-1], message, parser)
-    value = re.findall(
-        r'Parser key "([^"]+)":\s*\n?\s*(Expected[^\n]*?)(?:\. )?Got value: ([^\n]*?)(?:\. Got value|$)',
-        message,
-        re.MULTILINE,
-    )
-    if value:
-        key, expected, got = value[-1]
-        return f"key '{key}' has value {got.strip()!r}{_place(key.split('.')[-1])}: {expected}", HINT
-    return _first_lines(message), HINT
+def explain(message: str, parser: Any, arguments: Sequence[str]) -> tuple[str, str]:
+    """Return one short sentence for the parser's `message`, and a hint.
+
+    Args:
+        message: What the argument parser says, often over many lines.
+        parser: The parser; its options are the valid keys.
+        arguments: The command line, which names the configuration files.
+    """
+    files = list(_files(arguments))
+    for pattern in UNKNOWN_KEY:
+        if found := re.findall(pattern, message):
+            return _unknown_key(found[-1], _known_keys(parser, message, files), files), HINT
+    if found := re.findall(WRONG_VALUE, message):
+        key, expected, value = found[-1]
+        place = _place(key.rsplit(".", 1)[-1], files)
+        return f"'{key}' has the value {value.strip()!r}{place}. {_readable(expected)}", HINT
+    if classes := re.search(NO_SUCH_CLASS, message):
+        module, name, absent = classes.groups()
+        return f"there is no class {module}.{name}" if module else f"there is no module {absent}", HINT
+    lines = [line.strip() for line in message.splitlines() if line.strip()]
+    return "; ".join(lines[:4]), HINT
 
 
-def _unknown_key(key: str, message: str, parser: Any) -> tuple[str, str]:
-    leaf = key.split(".")[-1]
-    close = difflib.get_close_matches(leaf, _known_keys(parser, message), 1, cutoff=0.6)
+def _unknown_key(key: str, known: set[str], files: Sequence[Path]) -> str:
+    leaf = key.rsplit(".", 1)[-1]
+    close = difflib.get_close_matches(leaf, known, 1, cutoff=0.6)
     guess = f"; did you mean '{close[0]}'?" if close else ""
-    return f"'{key}' is not a configuration key{_place(leaf)}{guess}", HINT
+    return f"'{key}' is not a configuration key{_place(leaf, files)}{guess}"
 
 
-def _known_keys(parser: Any, message: str) -> set[str]:
-    """Return the names of all options of the parser, and of the classes that the message speaks of."""
-    import inspect
-    from importlib import import_module
-
+def _known_keys(parser: Any, message: str, files: Sequence[Path]) -> set[str]:
+    """Return the names of all options of the parser, and of the classes that message and files speak of."""
     names = {part for action in parser._actions for part in str(action.dest).split(".")}
-    for path in set(re.findall(r"class_path=?'?:? ?'([\w.]+)'|class_path '([\w.]+)'", message)):
-        module, _, name = next(part for part in path if part).rpartition(".")
+    texts = [message, *(path.read_text(encoding="utf-8", errors="replace") for path in files)]
+    for path in {found for text in texts for found in re.findall(r"class_path'?[:=]?\s*'?([\w.]+\.\w+)", text)}:
+        module, _, name = path.rpartition(".")
         try:
             names |= set(inspect.signature(getattr(import_module(module), name)).parameters)
         except (ImportError, AttributeError, ValueError, TypeError):
@@ -54,26 +62,26 @@ def _known_keys(parser: Any, message: str) -> set[str]:
     return names
 
 
-def _place(leaf: str) -> str:
-    """Return the configuration file and line in which the key `leaf` stands, "" if none of those given."""
-    for path in _given_files():
+def _place(leaf: str, files: Sequence[Path]) -> str:
+    """Return the file and line in which the key `leaf` stands, "" if in none of `files`."""
+    for path in files:
         for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
-            if re.match(rf"^[\s\-{{]*(?:.*[{{,]\s*)?{re.escape(leaf)}\s*:", line):
+            if re.search(rf"(?:^|[\s{{,]){re.escape(leaf)}\s*:", line.partition("#")[0]):
                 return f" (in {path}, line {number})"
     return ""
 
 
-def _given_files() -> list[Path]:
-    """Return the configuration files on the command line, and those that they name."""
-    files: list[Path] = []
-    for argument in sys.argv[1:]:
+def _files(arguments: Sequence[str]) -> Iterator[Path]:
+    """Yield the configuration files among the arguments, and those that they name."""
+    for argument in arguments:
         path = Path(argument.partition("=")[2] or argument)
         if path.suffix in (".yaml", ".yml", ".json") and path.is_file():
-            named = re.findall(r":\s*([\w./\-]+\.ya?ml)", path.read_text(encoding="utf-8", errors="replace"))
-            files += [path, *(part for name in named if (part := path.parent / name).is_file())]
-    return files
+            yield path
+            named = re.findall(r":\s*([\w./\-]+\.ya?ml)\b", path.read_text(encoding="utf-8", errors="replace"))
+            yield from (path.parent / name for name in named if (path.parent / name).is_file())
 
 
-def _first_lines(message: str, count: int = 4) -> str:
-    lines = [line.strip() for line in message.splitlines() if line.strip()]
-    return "; ".join(lines[:count])
+def _readable(expected: str) -> str:
+    """Return the parser's "Expected a <class 'int'>" as "Expected a int", literals as their choices."""
+    expected = re.sub(r"<class '([\w.]+)'>", r"\1", expected)
+    return re.sub(r"a typing\.Literal\[(.*)\]", r"one of \1", expected)

@@ -17,8 +17,16 @@ class UserError(Exception):
         super().__init__(what if not hint else f"{what}\n  {hint}")
 
 
-class ProblemList(UserError):
-    """Several problems of one kind, collected before anything is said.
+class ConfigError(UserError):
+    """A configuration key or value that cannot be used."""
+
+
+class DataError(UserError):
+    """A data file that is missing, malformed, or does not fit the others."""
+
+
+class ProblemList(DataError):
+    """Several problems of the same data, collected before anything is said.
 
     Args:
         title: What was being read or checked, such as a file or a folder.
@@ -34,14 +42,6 @@ class ProblemList(UserError):
         if len(self.problems) > shown:
             lines.append(f"  ... and {len(self.problems) - shown} more")
         super().__init__("\n".join(lines), hint)
-
-
-class ConfigError(UserError):
-    """A configuration key or value that cannot be used."""
-
-
-class DataError(UserError):
-    """A data file that is missing, malformed, or does not fit the others."""
 
 
 class CheckpointError(UserError):

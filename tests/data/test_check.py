@@ -135,8 +135,12 @@ def test_other_counts_are_told_with_those_expected(published: Path, write, capsy
     assert run("captaincook4d", "--root", published) == 1
     out = capsys.readouterr().out
     assert "deviates" in out
-    assert "not 1" in out
+    assert "train: 2 videos, expected 1" in out
+    assert "test: 0 videos, expected 1" in out
     assert "1 thing is wrong" in out
+    write(path, {"train": ["1_3"], "val": ["1_2"], "test": ["2_1"]})
+    report = verb.check("captaincook4d", published)
+    assert "the counts are right, but other videos are listed (checksum)" in findings(report, "error")
 
 
 def test_problems_of_several_protocols_are_told_once(crosstask: Path, write):

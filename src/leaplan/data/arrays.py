@@ -46,11 +46,11 @@ def read_array(path: Path, key: str | None = None, ndim: int = 2) -> NDArray[np.
         raise DataError(f"{path} cannot be read as an array ({_first_line(error)})", AGAIN) from error
     if array.ndim != ndim or array.size == 0:
         raise DataError(f"{path} holds an array of shape {array.shape}, not {ndim}-dimensional", AGAIN)
-    array = array.astype(np.float32)
-    if not np.isfinite(array).all():
-        row = int(np.argwhere(~np.isfinite(array))[0][0])
+    values: NDArray[np.float32] = array.astype(np.float32)
+    if not np.isfinite(values).all():
+        row = int(np.argwhere(~np.isfinite(values))[0][0])
         raise DataError(f"{path} holds NaN or infinity, first in row {row}", AGAIN)
-    return array
+    return values
 
 
 def read_archive(path: Path, keys: Sequence[str]) -> dict[str, NDArray[np.generic]]:

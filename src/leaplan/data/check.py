@@ -12,7 +12,7 @@ from rich.console import Console
 
 from leaplan.data.check_report import FeatureCheck, Finding, ProtocolCheck, Report, show
 from leaplan.data.files import MissingFileError, dataset_folder
-from leaplan.data.protocols import CLASSES, PROTOCOLS, Counts, Protocol, nearest
+from leaplan.data.protocols import CLASSES, HORIZONS, PROTOCOLS, Counts, Protocol, nearest
 from leaplan.data.splits import checksum, measure
 from leaplan.errors import ProblemList, UserError
 from leaplan.records import Annotations
@@ -85,7 +85,7 @@ def check(
         UserError: Wrong use: an unknown dataset or protocol, or a root that is not a folder.
     """
     names = _protocol_names(dataset, protocol)
-    if not root.is_dir():
+    if dataset in PROTOCOLS and not root.is_dir():
         raise UserError(f"{root} is not a folder", "Give the folder that holds the data with --root")
     reader, folders = _reader(dataset)
     read: list[Annotations] = []
@@ -169,15 +169,27 @@ def _fits(found: Counts, expected: Counts) -> bool:
 def _deviations(dataset: str, check: ProtocolCheck, annotations: Annotations) -> list[Finding]:
     findings = []
     if check.status == "deviates":
-        what = "the counts or the split lists are not the published ones"
+        what = "the splits are not the published ones"
         mend = "Get the annotations and the split lists again; results cannot be compared with published ones"
-        findings.append(Finding("error", check.name, what, mend))
+        findings.append(Finding("error", check.name, what, mend, tuple(_differences(check))))
     found = (len(annotations.vocabulary.steps), len(annotations.vocabulary.tasks))
     expected = CLASSES.get(dataset, found)
     if found != expected:
         what = f"{found[0]:,} steps and {found[1]} tasks, expected {expected[0]:,} and {expected[1]}"
         findings.append(Finding("error", check.name, what, "Get the files that name steps and tasks again"))
     return findings
+
+
+def _differences(check: ProtocolCheck) -> list[str]:
+    nothing = Counts(0, 0, (0, 0, 0, 0))
+    titles = ("videos", "segments", *(f"windows of {horizon} steps" for horizon in HORIZONS))
+    lines = [
+        f"{split}: {found or 0:,} {title}, expected {expected:,}"
+        for split, counts in check.expected.items()
+        for title, found, expected in zip(titles, check.splits.get(split, nothing).numbers, counts.numbers, strict=True)
+        if expected is not None and found != expected
+    ]
+    return lines or ["the counts are right, but other videos are listed (checksum)"]
 
 
 def _contents(read: Sequence[Annotations]) -> dict[str, int]:

@@ -169,7 +169,7 @@ def _cells(found: Counts | None, expected: Counts | None) -> list[Text]:
 
 def _cell(found: int | None, expected: int | None) -> Text:
     if expected is not None and found != expected:
-        return Text(f"{found or 0:,}\nnot {expected:,}", "bold red")
+        return Text(f"{found or 0:,}", "bold red")
     return Text("-" if found is None else f"{found:,}", "dim" if found is None else "")
 
 

@@ -159,7 +159,13 @@ class VideoDataModule(LightningDataModule):
         trainer = self.trainer
         rank, processes = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         sampler = RankSampler(len(tensors), rank, processes, shuffle_seed)
-        return DataLoader(tensors, self.batch_size, sampler=sampler, collate_fn=_as_gathered)
+        return DataLoader(
+            tensors,
+            batch_size=self.batch_size,
+            sampler=sampler,
+            collate_fn=_as_gathered,
+            generator=torch.Generator(),  # an iterator's own seed must not move the run's random numbers
+        )
 
 
 def _as_gathered(batch: Batch) -> Batch:

@@ -69,9 +69,7 @@ class RankSampler(Sampler[int]):
     that no process waits for another. Evaluation gives every sample exactly once over all processes.
     """
 
-    def __init__(
-        self, samples: int, rank: int = 0, processes: int = 1, shuffle_seed: int | None = None
-    ) -> None:
+    def __init__(self, samples: int, rank: int = 0, processes: int = 1, shuffle_seed: int | None = None) -> None:
         self.samples, self.rank, self.processes = samples, rank, processes
         self.shuffle_seed = shuffle_seed
         self.epoch = 0

@@ -5,7 +5,7 @@ Read from `niv_train.json` and `niv_valid.json` as SCHEMA distributes them, {vid
 in `csvs/`, or all of those in one `csvs_all.csv` with the header video,c0,c1,c2.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path, PurePosixPath
 
 from leaplan.data.building import Builder
@@ -73,7 +73,7 @@ def read_niv(root: Path, protocol: str = "schema") -> Annotations:
     vocabulary = _read_vocabulary(builder)
     index = {step.name: position for position, step in enumerate(vocabulary.steps)}
     instants = []
-    for where, video, label, start, stop in _rows(builder):
+    for where, video, label, start, stop in _rows(builder, index):
         step = index.get(label)
         if step is None:
             builder.problems.add(where, f"action {label!r} is not in niv_action_idx.json")
@@ -108,12 +108,12 @@ def _read_vocabulary(builder: Builder) -> Vocabulary:
     return Vocabulary(tuple(steps[i] for i in sorted(steps)), tuple(tasks[i] for i in sorted(tasks)))
 
 
-def _rows(builder: Builder) -> Iterator[Row]:
+def _rows(builder: Builder, index: Mapping[str, int]) -> Iterator[Row]:
     files = builder.files
     documents = [path for path in map(files.find, SCHEMA) if path]
     if len(documents) == len(SCHEMA) or builder.protocol == "schema":
         for name in SCHEMA:
-            yield from _json_rows(builder, files.need(name, what="annotations and split of SCHEMA"))
+            yield from _json_rows(builder, index, files.need(name, what="annotations and split of SCHEMA"))
         return
     folder = files.find_folder("csvs", "csv")
     if folder is not None:
@@ -129,11 +129,14 @@ def _rows(builder: Builder) -> Iterator[Row]:
             yield (path, line), video, label.lower(), float(start), float(stop)
 
 
-def _json_rows(builder: Builder, path: Path) -> Iterator[Row]:
+def _json_rows(builder: Builder, index: Mapping[str, int], path: Path) -> Iterator[Row]:
     for video, record in builder.files.json(path).items():
         where = f"{path}, video {video}"
         with builder.problems.at(where):
             for step in record["steps"]:
+                number, expected = step["action_id"], index.get(step["action"])
+                if expected not in (None, number):
+                    builder.problems.add(where, f"action {step['action']!r} has id {number}, but is {expected}")
                 yield where, video, step["action"], float(step["start"]), float(step["end"])
 
 

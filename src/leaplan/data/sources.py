@@ -83,9 +83,15 @@ class Features:
                 [f"no file for video {video}" for video in absent],
                 f"See what is there:  {command}   or leave them out:  --data.source.missing skip",
             )
+        if not absent:
+            return annotations
         videos = tuple(video for video in annotations.videos if video.id in self._files)
-        note = (f"{len(absent)} videos without features are left out",) if absent else ()
-        return replace(annotations, videos=videos, notes=annotations.notes + note)
+        windows = annotations.windows and {
+            split: tuple(window for window in listed if window.video in self._files)
+            for split, listed in annotations.windows.items()
+        }
+        note = f"{len(absent)} videos without features are left out"
+        return replace(annotations, videos=videos, windows=windows, notes=(*annotations.notes, note))
 
     def observe(self, windows: Sequence[PlanningWindow], folder: Path) -> Observed:
         """Observe the seconds around start and goal; a window that begins or ends outside is dropped.
@@ -145,6 +151,7 @@ class Features:
 
     def describe(self) -> dict[str, object]:
         """Return what a reader of the results must know: name, observed seconds, pooling."""
+        return _description(self.folder, self.start_seconds, self.goal_seconds, self.pool)
 
 
 class SegmentFeatures:
@@ -173,6 +180,11 @@ class SegmentFeatures:
 
     def restrict(self, annotations: Annotations, folder: Path) -> Annotations:
         """Keep the segments that the archive has, and the step classes that remain, in vocabulary order."""
+        if annotations.windows is not None:
+            raise DataError(
+                f"protocol '{annotations.protocol}' lists windows by position: features per segment do not fit",
+                "Use features per second, leaplan.data.sources.Features, or another --data.protocol",
+            )
         archive = read_archive(folder / self.file, ("feats", "video_id", "step_id", "start"))
         features = archive["feats"].astype(np.float32)
         if features.ndim not in (2, 3) or not np.isfinite(features).all():

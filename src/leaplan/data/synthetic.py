@@ -15,6 +15,7 @@ from leaplan.errors import DataError
 from leaplan.records import Annotations, Segment, Step, Video, Vocabulary
 
 CACHE = "~/.cache/leaplan"
+FOLDERS = ("kitchen-v1-seed7-240",)
 
 
 class SyntheticKitchen(VideoDataModule):
@@ -85,9 +86,7 @@ def read_synthetic(root: Path, protocol: str = "people", seed: int = 7, videos: 
         vocabulary=vocabulary,
         videos=tuple(_video(entry) for entry in content["videos"]),
         notes=("simulated videos: figures say that the software works, not how well a planner plans",),
-        sha256=json.loads((folder / "complete.json").read_text(encoding="utf-8"))["sha256"][
-            "annotations.json"
-        ],
+        sha256=json.loads((folder / "complete.json").read_text(encoding="utf-8"))["sha256"]["annotations.json"],
     )
 
 

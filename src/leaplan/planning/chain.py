@@ -124,7 +124,7 @@ def _mix(state: Tensor) -> Tensor:
     return state ^ ((state >> 31) & (2**33 - 1))
 
 
-@torch.no_grad()
+@torch.no_grad()  # type: ignore[untyped-decorator]
 def plans_from_uniforms(log_emissions: Tensor, log_transitions: Tensor | None, uniforms: Tensor) -> Tensor:
     """Turn uniform numbers (B, S, T) in [0, 1) into S plans (B, S, T) per sample of the chain.
 

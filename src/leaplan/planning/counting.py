@@ -36,9 +36,7 @@ def count_plans(pred: Tensor, target: Tensor) -> PlanCounts:
         ValueError: The shapes do not fit.
     """
     if pred.ndim != 2 or target.ndim != 2 or len(pred) != len(target):
-        raise ValueError(
-            f"plans are (B, L) and (B, T), but got {tuple(pred.shape)} and {tuple(target.shape)}"
-        )
+        raise ValueError(f"plans are (B, L) and (B, T), but got {tuple(pred.shape)} and {tuple(target.shape)}")
     horizon = target.shape[1]
     width = max(pred.shape[1], horizon)
     pred, target = (F.pad(plan, (0, width - plan.shape[1]), value=PAD) for plan in (pred, target))

@@ -54,10 +54,8 @@ def transition_log_probabilities(counts: Tensor, smoothing: float = 1e-6) -> Ten
     return probabilities.log().float()
 
 
-@torch.no_grad()
-def viterbi(
-    log_emissions: Tensor, log_transitions: Tensor, log_initial: Tensor | None = None
-) -> tuple[Tensor, Tensor]:
+@torch.no_grad()  # type: ignore[untyped-decorator]
+def viterbi(log_emissions: Tensor, log_transitions: Tensor, log_initial: Tensor | None = None) -> tuple[Tensor, Tensor]:
     """Return the best plans (B, T) and their log scores (B,) under a Markov chain over steps.
 
     The score of a plan a is log_initial[a_0] + sum_t log_emissions[t, a_t] + sum_{t>0} log_transitions[a_{t-1},

@@ -65,7 +65,8 @@ def macro_precision(pred: Tensor, target: Tensor) -> Tensor:
     predicted = torch.bincount(pred[pred >= 0], minlength=classes)
     right = torch.bincount(pred[pred == target], minlength=classes)
     present = (predicted > 0) | (torch.bincount(target, minlength=classes) > 0)
-    return (right[present].double() / predicted[present].clamp(min=1)).mean()
+    ratios = right[present].double() / predicted[present].clamp(min=1)
+    return ratios.sort().values.mean()  # sorted, so that the numbering of the classes cannot matter
 
 
 def target_rank(logits: Tensor, target: Tensor) -> Tensor:
@@ -178,9 +179,7 @@ class PlanMetrics(PerSampleMetric):
 
     higher_is_better = True
 
-    def __init__(
-        self, horizon: int, top: Sequence[int] = (5,), longest: int | None = None, **kwargs: Any
-    ) -> None:
+    def __init__(self, horizon: int, top: Sequence[int] = (5,), longest: int | None = None, **kwargs: Any) -> None:
         self.horizon, self.top = horizon, tuple(top)
         self.longest = horizon if longest is None else longest
         super().__init__(columns=2 * horizon + self.longest, dtype=torch.int64, **kwargs)

@@ -99,9 +99,7 @@ class PlanningModule(LightningModule):
         )
         self.network.states.set_statistics(*statistics)
         self.register_buffer("y", y, persistent=False)
-        self.register_buffer(
-            "log_transitions", transition_log_probabilities(counts, self.smoothing)
-        )
+        self.register_buffer("log_transitions", transition_log_probabilities(counts, self.smoothing))
         self.outcome = Outcome(problem.horizon)
         self.identity = {
             "horizon": problem.horizon,
@@ -146,9 +144,7 @@ class PlanningModule(LightningModule):
             logits.flatten(0, 1), steps.flatten(), label_smoothing=self.label_smoothing, reduction="none"
         )  # (B T,)
         if self.focal:
-            certainty = torch.exp(
-                -cross_entropy(logits.detach().flatten(0, 1), steps.flatten(), reduction="none")
-            )
+            certainty = torch.exp(-cross_entropy(logits.detach().flatten(0, 1), steps.flatten(), reduction="none"))
             each = (1 - certainty) ** self.focal * each
         return each.mean()
 

@@ -76,9 +76,7 @@ class Planner(nn.Module):
         self.classify = nn.Linear(width, classes)
         self.task = TaskHead(width, tasks, dropout) if task_head and tasks > 1 else None
         observed = 2 * seconds * feature_width
-        self.direct = (
-            DirectPath(observed, horizon, classes, direct_width, direct_dropout) if direct_width else None
-        )
+        self.direct = DirectPath(observed, horizon, classes, direct_width, direct_dropout) if direct_width else None
 
     def forward(self, start: Tensor, goal: Tensor, descriptions: Tensor) -> PlannerOutput:
         """Return logits from `start` and `goal` (B, S, D) and `descriptions` y (N, M, text width)."""

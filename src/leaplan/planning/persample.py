@@ -8,7 +8,7 @@ from torchmetrics import Metric
 from torchmetrics.utilities.data import dim_zero_cat
 
 
-class PerSampleMetric(Metric):
+class PerSampleMetric(Metric):  # type: ignore[misc]
     """Collects rows `(sample index, columns...)` and gives them back sorted by index and without repeats.
 
     A metric that keeps sums cannot know that a sampler repeated samples to fill the last batch of a process.

@@ -44,9 +44,7 @@ class StateEncoder(nn.Module):
         layer = nn.TransformerEncoderLayer(
             width, heads, width, dropout, activation="gelu", batch_first=True, norm_first=True
         )
-        self.interact = (
-            nn.TransformerEncoder(layer, layers, enable_nested_tensor=False) if layers else nn.Identity()
-        )
+        self.interact = nn.TransformerEncoder(layer, layers, enable_nested_tensor=False) if layers else nn.Identity()
 
     def set_statistics(self, mean: Tensor, deviation: Tensor) -> None:
         """Standardise with `mean` and `deviation` (2, D) of the training windows' start and goal."""

@@ -28,17 +28,16 @@ class EpochSeed(Callback):
         torch.manual_seed((self.seed * 1_000_003 + trainer.current_epoch) * 4099 + trainer.global_rank)
 
 
-def keep_best_and_last(folder: Path, monitor: str) -> ModelCheckpoint:
-    """Return a callback that keeps `last.ckpt` and the `best.ckpt` by the largest `monitor`."""
-    return ModelCheckpoint(
-        dirpath=folder,
-        filename="best",
-        monitor=monitor,
-        mode="max",
-        save_last=True,
-        enable_version_counter=False,
-        auto_insert_metric_name=False,
-    )
+def keep_best_and_last(folder: Path, monitor: str) -> list[ModelCheckpoint]:
+    """Return callbacks that keep `best.ckpt` by the largest `monitor`, and `last.ckpt` of every epoch.
+
+    Both are replaced in one step, and `last.ckpt` comes second: it knows which checkpoint was the best.
+    """
+    common = {"dirpath": folder, "enable_version_counter": False, "save_on_train_epoch_end": True}
+    return [
+        ModelCheckpoint(filename="best", monitor=monitor, mode="max", **common),
+        ModelCheckpoint(filename="last", **common),
+    ]
 
 
 class EpochTable(Callback):
@@ -52,7 +51,7 @@ class EpochTable(Callback):
         self.path = path
         self.rows: list[dict[str, Any]] = []
 
-    def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Read the rows of the epochs before this one."""
         if self.path.is_file():
             with self.path.open(newline="", encoding="utf-8") as file:

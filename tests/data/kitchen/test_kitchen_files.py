@@ -1,5 +1,6 @@
 """The kitchen's folder: same bytes whoever makes it, whole files, continued after a kill."""
 
+import errno
 import json
 import os
 import signal
@@ -120,18 +121,14 @@ def test_features_are_those_of_the_decoded_film(kitchen, annotations):
 def test_evidence_lies_within_the_video_and_the_frame(kitchen, annotations):
     for video in annotations["videos"]:
         evidence = json.loads((kitchen / "evidence" / f"{video['id']}.json").read_text())
-        assert [program["segment"] for program in evidence["programs"]] == [
-            s["id"] for s in video["segments"]
-        ]
+        assert [program["segment"] for program in evidence["programs"]] == [s["id"] for s in video["segments"]]
         for span in (*evidence["sounds"], *evidence["contacts"]):
             assert 0 <= span["start"] < span["stop"] <= video["duration"]
         assert len(evidence["narrations"]) == len(video["segments"])
         assert evidence["sounds"]
         assert evidence["contacts"]
         boxes = [box for sample in evidence["boxes"] for box in sample["boxes"].values()]
-        assert all(
-            0 <= left < right <= 160 and 0 <= top < bottom <= 120 for left, top, right, bottom in boxes
-        )
+        assert all(0 <= left < right <= 160 and 0 <= top < bottom <= 120 for left, top, right, bottom in boxes)
         assert len(evidence["camera"]) == len(evidence["boxes"]) == -(-round(video["duration"] * 10) // 5)
 
 
@@ -161,12 +158,23 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path, workers):
 
 
 @pytest.mark.parametrize("workers", [1, 2])
-def test_a_full_disk_is_told(tmp_path, workers):
+def test_a_file_where_a_folder_must_be_is_told(tmp_path, workers):
     folder = tmp_path / f"kitchen-v1-seed7-{VIDEOS}"
     folder.mkdir()
     (folder / "evidence").write_text("a file where a folder must be")
     with pytest.raises(DataError, match="cannot be written"):
         ensure_kitchen(tmp_path, videos=VIDEOS, workers=workers)
+
+
+def test_a_full_disk_is_told_and_leaves_no_half_file(tmp_path, monkeypatch):
+    def fill_up(frames, path):
+        path.write_bytes(b"half a film")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr("leaplan.data.kitchen.worker.write_film", fill_up)
+    with pytest.raises(DataError, match="No space left"):
+        ensure_kitchen(tmp_path, videos=VIDEOS, workers=1)
+    assert [path.name for path in tmp_path.rglob("*") if path.is_file()] == [".lock"]
 
 
 @pytest.mark.slow

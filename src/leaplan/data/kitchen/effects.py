@@ -44,11 +44,7 @@ def _draw_steam(canvas: Canvas, place: Point, index: int) -> None:
 def _draw_stream(canvas: Canvas, moment: Moment, index: int) -> None:
     """What falls while something is poured, shaken, cracked or squeezed."""
     action = moment.action
-    if (
-        action is None
-        or action.verb not in ("pour", "shake", "crack", "squeeze")
-        or not 0.15 < moment.phase < 0.9
-    ):
+    if action is None or action.verb not in ("pour", "shake", "crack", "squeeze") or not 0.15 < moment.phase < 0.9:
         return
     hand = moment.hands[action.hand]
     vessel = "bread" if action.second == "bread" else action.second

@@ -36,9 +36,7 @@ def vocabulary() -> dict[str, Any]:
     """Return all classes: steps, tasks, verbs and nouns, and the closed sets of the sub-actions."""
     verbs = list(dict.fromkeys(step.verb for step in STEPS))
     nouns = list(dict.fromkeys(step.noun for step in STEPS))
-    steps = [
-        {"name": step.name, "verb": verbs.index(step.verb), "noun": nouns.index(step.noun)} for step in STEPS
-    ]
+    steps = [{"name": step.name, "verb": verbs.index(step.verb), "noun": nouns.index(step.noun)} for step in STEPS]
     return {
         "steps": steps,
         "tasks": [recipe.name for recipe in RECIPES],
@@ -84,15 +82,10 @@ def evidence(episode: Episode, shots: Sequence[Shot]) -> dict[str, Any]:
         "narrations": _narrations(episode, episode.role.random("narrations")),
         "sounds": _sounds(episode),
         "contacts": _contacts(episode),
-        "camera": [
-            {"time": shot.time, "x": round(shot.camera[0], 2), "y": round(shot.camera[1], 2)}
-            for shot in shots
-        ],
+        "camera": [{"time": shot.time, "x": round(shot.camera[0], 2), "y": round(shot.camera[1], 2)} for shot in shots],
         "boxes": [{"time": shot.time, "boxes": shot.boxes} for shot in shots],
         "facts": [str(Condition(fact)) for fact in episode.facts],
-        "programs": [
-            _program(episode, number, performance) for number, performance in enumerate(episode.performances)
-        ],
+        "programs": [_program(episode, number, performance) for number, performance in enumerate(episode.performances)],
     }
 
 

@@ -13,7 +13,7 @@ from leaplan.data.kitchen.world import Fact, ImpossibleError, SubAction, World
 
 FRAME_RATE = 10  # frames per second
 SHORTEST, LONGEST = 10.5, 39.5  # seconds
-HABIT, WHIM = 1.6, 1.3  # how far a step moves in the order, by person and by video
+HABIT, WHIM = 1.2, 0.9  # how far a step moves in the order, by person and by video
 
 #: Seconds of a sub-action at pace 1.
 SECONDS = {
@@ -131,9 +131,7 @@ def _first_facts(objects: Sequence[str]) -> tuple[Fact, ...]:
     return tuple(facts)
 
 
-def _perform(
-    chosen: list[Use], recipe: Recipe, role: Role, world: World
-) -> list[tuple[int, list[SubAction]]]:
+def _perform(chosen: list[Use], recipe: Recipe, role: Role, world: World) -> list[tuple[int, list[SubAction]]]:
     """Do the chosen steps, each time the one that this person now likes best among the possible ones."""
     liking = _liking(recipe, role)
     left = sorted(chosen, key=lambda use: liking[recipe.uses.index(use)])
@@ -149,9 +147,7 @@ def _perform(
 def _liking(recipe: Recipe, role: Role) -> list[float]:
     """One number per step of the recipe; the lower is preferred."""
     habit, whim = role.person.random(f"habit/{recipe.name}"), role.random("whim")
-    return [
-        rank + habit.uniform(-HABIT, HABIT) + whim.uniform(-WHIM, WHIM) for rank in range(len(recipe.uses))
-    ]
+    return [rank + habit.uniform(-HABIT, HABIT) + whim.uniform(-WHIM, WHIM) for rank in range(len(recipe.uses))]
 
 
 def _next_possible(left: list[Use], world: World, hand: str) -> tuple[Use, Cook]:
@@ -174,10 +170,7 @@ def _schedule(
     """Give every sub-action its time. A video that would be too short or too long runs at another pace."""
     lead, tail = random.uniform(0.4, 1.2), random.uniform(0.5, 1.2)
     pauses = [random.uniform(0.1, 0.6) for _ in script]
-    lengths = [
-        [SECONDS[action.verb] * pace * random.uniform(0.8, 1.25) for action in actions]
-        for _, actions in script
-    ]
+    lengths = [[SECONDS[action.verb] * pace * random.uniform(0.8, 1.25) for action in actions] for _, actions in script]
     total = lead + tail + sum(pauses) + sum(map(sum, lengths))
     factor = min(max(total, SHORTEST), LONGEST) / total
     performances, now = [], lead * factor

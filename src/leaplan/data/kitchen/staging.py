@@ -254,9 +254,7 @@ def _along(path: list[_Stretch], time: float, rest: Point) -> Point:
     stretch = path[index]
     if time >= stretch.stop:
         return stretch.target
-    return _blend(
-        stretch.origin, stretch.target, _smooth((time - stretch.start) / (stretch.stop - stretch.start))
-    )
+    return _blend(stretch.origin, stretch.target, _smooth((time - stretch.start) / (stretch.stop - stretch.start)))
 
 
 def _smooth(share: float) -> float:

@@ -43,13 +43,19 @@ def main() -> int:
     told = parser.parse_args()
     try:
         for role in make_videos(told.folder, cast(told.seed, told.videos)[told.share :: told.of]):
-            print(f"made {role.id}", flush=True)
+            _say(f"made {role.id}")
     except BrokenPipeError:
         return FAILED
     except OSError as error:
-        print(f"failed {error}", flush=True)
+        _say(f"failed {error}")
         return FAILED
     return 0
+
+
+def _say(line: str) -> None:
+    """Write a line at once: workers share one pipe, and a short write is never torn apart."""
+    sys.stdout.write(f"{line}\n")
+    sys.stdout.flush()
 
 
 def make_videos(folder: Path, roles: list[Role]) -> Iterator[Role]:

@@ -103,6 +103,7 @@ def _clear(folder: Path, roles: list[Role]) -> None:
 
 
 def _write_annotations(folder: Path, seed: int, roles: list[Role]) -> None:
+    # Imported here, as below: a kitchen that is there already is found without loading a renderer.
     from leaplan.data.kitchen.evidence import annotation, vocabulary
     from leaplan.data.kitchen.simulate import simulate
 
@@ -138,9 +139,7 @@ def _from_processes(folder: Path, seed: int, videos: int, workers: int) -> Itera
     command = [sys.executable, "-m", "leaplan.data.kitchen.worker", str(folder), str(seed), str(videos)]
     reader, writer = os.pipe()
     processes = [
-        subprocess.Popen(
-            [*command, str(share), str(workers)], stdout=writer, stderr=writer, env=_environment()
-        )
+        subprocess.Popen([*command, str(share), str(workers)], stdout=writer, stderr=writer, env=_environment())
         for share in range(workers)
     ]
     os.close(writer)
