@@ -28,6 +28,7 @@ def experiment(folder: Path, root: Path, epochs: int = EPOCHS, **settings) -> Pa
         "root": str(root),
         "seed_everything": 7,
         "threads": 1,
+        "save_every": 1,
         "horizon": 3,
         "data": {
             "class_path": "leaplan.data.niv.Niv",

@@ -22,7 +22,7 @@ from leaplan.training.callbacks import EpochProgress, EpochSeed, EpochTable, Sto
 from leaplan.training.checkpoints import read_checkpoint
 from leaplan.training.results import read_results
 
-FREE_TO_CHANGE = ("overwrite", "final", "ckpt_path", "weights_only", "trainer", "runs", "root", "threads")
+FREE_TO_CHANGE = ("overwrite", "final", "ckpt_path", "weights_only", "trainer", "runs", "root", "threads", "save_every")
 """Settings in which the second start of a run may differ from the first."""
 
 
@@ -80,6 +80,7 @@ class LeaplanCLI(LightningCLI):
         parser.add_argument(
             "--threads", type=int, default=0, help="CPU threads of torch; 0 leaves it to torch. Small nets: 1."
         )
+        parser.add_argument("--save_every", type=int, default=5, help="Epochs between checkpoints to continue from.")
         parser.add_argument("--overwrite", type=bool, default=False, help="Train a finished run again.")
         parser.add_argument(
             "--final",
@@ -167,7 +168,7 @@ class LeaplanCLI(LightningCLI):
                 EpochTable(self.run_folder / "metrics.csv"),
                 EpochProgress(self.model.watch),
                 Stopwatch(),
-                *keep_best_and_last(self.run_folder / "checkpoints", self.model.monitor),
+                *keep_best_and_last(self.run_folder / "checkpoints", self.model.monitor, self.settings.save_every),
             ]
         return super().instantiate_trainer(**kwargs)
 

@@ -7,11 +7,10 @@ from typing import ClassVar
 
 import torch
 from lightning import LightningDataModule
-from torch import Tensor
 from torch.utils.data import DataLoader
 
 from leaplan.data.files import dataset_folder
-from leaplan.data.loading import Batch, RankSampler, WindowTensors
+from leaplan.data.loading import Batch, RankSampler, SingleSteps, WindowTensors
 from leaplan.data.sources import Source
 from leaplan.data.splits import carve_validation
 from leaplan.data.views import PlanningWindows
@@ -59,6 +58,7 @@ class VideoDataModule(LightningDataModule):
         self.validation = validation
         self.seed = seed
         self._tensors: dict[str, WindowTensors] = {}
+        self._dropped: dict[str, int] = {}
 
     @abstractmethod
     def read(self) -> Annotations:
@@ -85,10 +85,11 @@ class VideoDataModule(LightningDataModule):
             return
         windows = {split: self.view(self.annotations, split) for split in SPLITS}
         self._refuse_empty({split: len(found) for split, found in windows.items()})
-        seen = {window.steps for window in windows["train"]}
-        for split in SPLITS:
-            self._tensors[split] = WindowTensors(*self.source.observe(windows[split], self.folder), seen)
-        self._refuse_empty({split: len(tensors) for split, tensors in self._tensors.items()})
+        observed = {split: self.source.observe(windows[split], self.folder) for split in SPLITS}
+        self._refuse_empty({split: len(kept) for split, (kept, _, _) in observed.items()})
+        self._dropped = {split: len(windows[split]) - len(kept) for split, (kept, _, _) in observed.items()}
+        seen = {window.steps for window in observed["train"][0]}
+        self._tensors = {split: WindowTensors(*observed[split], seen) for split in SPLITS}
 
     def _refuse_empty(self, counts: dict[str, int]) -> None:
         longest = max((len(video.segments) for video in self.annotations.videos), default=0)
@@ -121,21 +122,31 @@ class VideoDataModule(LightningDataModule):
             return [window.steps for window in self._tensors["train"].windows]
         return [tuple(s.step for s in video.segments) for video in self.annotations.of_split("train")]
 
-    def feature_statistics(self) -> tuple[Tensor, Tensor]:
-        """Return mean and standard deviation (2, D) of the training windows' start and goal."""
-        train = self._tensors["train"]
-        sides = torch.stack([train.start.flatten(0, 1), train.goal.flatten(0, 1)])  # (2, M S, D)
-        return sides.mean(1), sides.std(1, unbiased=False).clamp_min(1e-6)
+    def single_steps(self) -> SingleSteps | None:
+        """Return every step of the training videos with its neighbours; None where windows are split, not videos."""
+        if self.annotations.windows is not None:
+            return None
+        windows, start, goal = self.source.observe(PlanningWindows(1)(self.annotations, "train"), self.folder)
+        end = len(self.annotations.vocabulary.steps)
+        neighbours: dict[str, tuple[int, int, int]] = {}
+        for video in self.annotations.of_split("train"):
+            steps = [end, *(segment.step for segment in video.segments), end]
+            for segment, around in zip(video.segments, zip(steps, steps[1:], steps[2:], strict=False), strict=False):
+                neighbours[segment.id] = around
+        around = torch.tensor([neighbours[window.segments[0]] for window in windows], dtype=torch.int64)  # (m, 3)
+        return SingleSteps(start, goal, *around.unbind(1))
 
     def facts(self) -> dict[str, object]:
         """Return what `results.json` says about the data."""
+        dropped = ", ".join(f"{split} {count}" for split, count in self._dropped.items() if count)
+        note = (f"windows that end beyond their feature arrays are left out: {dropped}",) if dropped else ()
         return {
             "dataset": self.dataset,
             "split": self.protocol,
             "sha256": self.annotations.sha256,
             "samples": {split: len(tensors) for split, tensors in self._tensors.items()},
             "videos": {split: len(self.annotations.of_split(split)) for split in SPLITS},
-            "notes": list(self.annotations.notes),
+            "notes": [*self.annotations.notes, *note],
         }
 
     def train_dataloader(self) -> DataLoader[Batch]:

@@ -1,7 +1,7 @@
 """Preloaded windows and their order: a batch is one gather, an epoch is a function of its number."""
 
 from collections.abc import Iterator, Sequence
-from typing import TypedDict
+from typing import NamedTuple, TypedDict
 
 import torch
 from torch import Tensor
@@ -19,6 +19,16 @@ class Batch(TypedDict):
     goal: Tensor  # (B, S, D)
     steps: Tensor  # (B, T) int64
     task: Tensor  # (B,) int64, -1 where there are no tasks
+
+
+class SingleSteps(NamedTuple):
+    """The steps of whole training videos, each with its own observation. m steps."""
+
+    start: Tensor  # (m, S, D)
+    goal: Tensor  # (m, S, D)
+    before: Tensor  # (m,) step before in the video, N at its beginning
+    own: Tensor  # (m,)
+    after: Tensor  # (m,) step after in the video, N at its end
 
 
 class WindowTensors(Dataset[Batch]):
@@ -41,6 +51,8 @@ class WindowTensors(Dataset[Batch]):
         self.start, self.goal = start, goal  # (M, S, D)
         self.steps = torch.tensor([window.steps for window in windows], dtype=torch.int64)  # (M, T)
         self.task = torch.tensor([window.task for window in windows], dtype=torch.int64)  # (M,)
+        names = {video: position for position, video in enumerate(dict.fromkeys(w.video for w in windows))}
+        self.video = torch.tensor([names[window.video] for window in windows], dtype=torch.int64)  # (M,)
         self.seen_in_training = torch.tensor([window.steps in plans_seen for window in windows])  # (M,)
 
     def __len__(self) -> int:
@@ -66,7 +78,8 @@ class RankSampler(Sampler[int]):
     """Every `processes`-th sample from `rank` on; shuffled by (seed, epoch), or in order and unpadded.
 
     Training gives each process equally many samples (the last few of an epoch's order are left out), so
-    that no process waits for another. Evaluation gives every sample exactly once over all processes.
+    that no process waits for another. Evaluation gives every sample exactly once over all processes; only
+    where there are fewer samples than processes, one is repeated, which metrics count once.
     """
 
     def __init__(self, samples: int, rank: int = 0, processes: int = 1, shuffle_seed: int | None = None) -> None:
@@ -80,13 +93,16 @@ class RankSampler(Sampler[int]):
 
     def __len__(self) -> int:
         if self.shuffle_seed is None:
-            return len(range(self.rank, self.samples, self.processes))
+            return len(self._in_order())
         return self.samples // self.processes if self.samples >= self.processes else 1
 
     def __iter__(self) -> Iterator[int]:
         if self.shuffle_seed is None:
-            return iter(range(self.rank, self.samples, self.processes))
+            return iter(self._in_order())
         generator = torch.Generator().manual_seed(self.shuffle_seed * 1_000_003 + self.epoch)
         order = torch.randperm(self.samples, generator=generator).tolist()
         mine = [order[i % self.samples] for i in range(self.rank, self.processes * len(self), self.processes)]
         return iter(mine)
+
+    def _in_order(self) -> range:
+        return range(self.rank % max(1, self.samples), self.samples, self.processes)  # never empty: nobody may idle

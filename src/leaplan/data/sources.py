@@ -5,7 +5,7 @@ first segment and the stop of the last one are looked up; nothing between them i
 """
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Literal, Protocol
@@ -186,13 +186,8 @@ class SegmentFeatures:
                 "Use features per second, leaplan.data.sources.Features, or another --data.protocol",
             )
         archive = read_archive(folder / self.file, ("feats", "video_id", "step_id", "start"))
+        _refuse_malformed(folder / self.file, archive)
         features = archive["feats"].astype(np.float32)
-        if features.ndim not in (2, 3) or not np.isfinite(features).all():
-            raise DataError(
-                f"{folder / self.file}: feats has shape {features.shape} and must be [segments, rows, D] or "
-                "[segments, D] with finite values",
-                "Get the file again, or extract the features again",
-            )
         self._features = features[:, None] if features.ndim == 2 else features
         rows = {
             (str(video), str(step), round(float(start), 2)): row
@@ -216,7 +211,13 @@ class SegmentFeatures:
                 f"{folder / self.file} has no segment of {annotations.dataset}",
                 "Check that the file belongs to this dataset",
             )
-        return _compact(replace(annotations, videos=tuple(videos)))
+        total = sum(len(video.segments) for video in annotations.videos)
+        note = (
+            f"{total - len(self._row)} of {total} segments, in whole or in part of "
+            f"{len(annotations.videos)} videos, have no features and are left out; {len(videos)} videos remain"
+        )
+        notes = (*annotations.notes, note) if len(self._row) < total else annotations.notes
+        return _compact(replace(annotations, videos=tuple(videos), notes=notes))
 
     def observe(self, windows: Sequence[PlanningWindow], folder: Path) -> Observed:
         """Look up the first and the last segment of every window."""
@@ -233,7 +234,30 @@ class SegmentFeatures:
 
     def describe(self) -> dict[str, object]:
         """Return the observation as it stands in results."""
+        if self._features.shape[1] == 1:  # no seconds to choose from
+            return {"name": self.file, "start_seconds": None, "goal_seconds": None, "pool": "segment"}
         return _description(self.file, self.start_seconds, self.goal_seconds, self.pool)
+
+
+def _refuse_malformed(path: Path, archive: Mapping[str, NDArray[np.generic]]) -> None:
+    """Check that `feats` can be features of as many segments as the other arrays list."""
+    features = archive["feats"]
+    numbers = features.dtype.kind == "f" and bool(np.isfinite(features).all())
+    rows = features.shape[1] if features.ndim == 3 else 1
+    if features.ndim not in (2, 3) or features.size == 0 or not numbers or (rows > 1 and rows % 2):
+        raise DataError(
+            f"{path}: feats has shape {features.shape} and type {features.dtype}; it must be [segments, rows, D] "
+            "with an even number of rows, or [segments, D], with finite values",
+            "Get the file again, or extract the features again",
+        )
+    lengths = {name: array.shape for name, array in archive.items() if name != "feats"}
+    if any(shape != features.shape[:1] for shape in lengths.values()):
+        raise DataError(
+            f"{path}: feats has {len(features)} segments, but the shapes of the other arrays are {lengths}",
+            "Get the file again, or extract the features again",
+        )
+    if archive["start"].dtype.kind not in "fiu":
+        raise DataError(f"{path}: start has type {archive['start'].dtype}, not seconds", "Get the file again")
 
 
 def _by_video(windows: Sequence[PlanningWindow]) -> dict[str, list[int]]:

@@ -1,19 +1,21 @@
 """The planner as Lightning trains and evaluates it: losses, decodings, metrics, results."""
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import LightningModule
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
-from leaplan.planning.chain import crf_negative_log_likelihood
+from leaplan.planning.chain import plans_from_uniforms, uniforms_of_samples
 from leaplan.planning.decoding import argmax_plan, transition_counts, transition_log_probabilities, viterbi
-from leaplan.planning.network import Planner, PlannerOutput
+from leaplan.planning.losses import plan_loss, step_loss, task_loss
+from leaplan.planning.network import Planner, PlannerOutput, TrainingWindows
 from leaplan.planning.outcome import Outcome, Plans, figures, print_table, write_predictions
+from leaplan.planning.probabilistic import SampledPlanMetrics
+from leaplan.planning.recall import SingleSteps
 from leaplan.records import PlanningProblem
 from leaplan.text.descriptions import NamedSteps, StepDescriptions, content_hash
 from leaplan.training.callbacks import Stopwatch
@@ -38,9 +40,12 @@ class PlanningModule(LightningModule):
         label_smoothing: Of the step and task cross-entropies.
         focal: γ of the focal step loss; 0 is plain cross-entropy.
         task_weight: Weight of the task loss.
-        viterbi_weight: Weight of the differentiable Viterbi loss: the negative log-likelihood of the true
-            plan under emissions and transitions together.
+        plan_weight: Weight of the differentiable Viterbi loss: the negative log-likelihood of the true plan under
+            emissions and transitions together.
+        mixup: Windows are mixed in pairs with shares from Beta(mixup, mixup); 0 leaves them alone.
         smoothing: α added to the transition counts of the training videos.
+        samples: Plans drawn per test window for ModePrec, ModeRec, KL and NLL; 0 leaves them out.
+        sharpen: Exponent of the step probabilities before they meet the transitions; choose it on validation data.
     """
 
     monitor = "val/selection"
@@ -56,16 +61,19 @@ class PlanningModule(LightningModule):
         label_smoothing: float = 0.1,
         focal: float = 0.0,
         task_weight: float = 1.0,
-        viterbi_weight: float = 0.0,
+        plan_weight: float = 0.0,
+        mixup: float = 0.0,
         smoothing: float = 1e-6,
+        sharpen: float = 1.0,
+        samples: int = 1500,
     ) -> None:
         super().__init__()
         self.factory = network
         self.descriptions = descriptions or NamedSteps()
         self.learning_rate, self.weight_decay, self.warmup_steps = learning_rate, weight_decay, warmup_steps
         self.label_smoothing, self.focal = label_smoothing, focal
-        self.task_weight, self.viterbi_weight = task_weight, viterbi_weight
-        self.smoothing = smoothing
+        self.task_weight, self.plan_weight, self.mixup = task_weight, plan_weight, mixup
+        self.smoothing, self.sharpen, self.samples = smoothing, sharpen, samples
         self.network: Planner | None = None
 
     # --- building -----------------------------------------------------------------------------------
@@ -73,19 +81,24 @@ class PlanningModule(LightningModule):
     def configure_model(self) -> None:
         """Build the network for the data that the trainer holds."""
         data: Any = self.trainer.datamodule
-        counts = transition_counts(data.training_sequences(), len(data.problem.vocabulary.steps))
-        self.build(data.problem, counts, data.feature_statistics())
+        if self.network is None:
+            self.build(data.problem, data.training_sequences(), data.windows("train"), data.single_steps())
 
-    def build(self, problem: PlanningProblem, counts: Tensor, statistics: tuple[Tensor, Tensor]) -> None:
-        """Build the network for `problem`; a second call does nothing.
+    def build(
+        self,
+        problem: PlanningProblem,
+        sequences: Sequence[Sequence[int]],
+        training: TrainingWindows,
+        singles: SingleSteps | None = None,
+    ) -> None:
+        """Build the network for `problem`, and measure on training data what is not learnt.
 
         Args:
             problem: Horizon, vocabulary and feature sizes.
-            counts: (N, N), how often one step follows another in training.
-            statistics: Mean and standard deviation (2, D) of the training observations.
+            sequences: Step ids of whole training videos, for the transitions.
+            training: The training windows.
+            singles: The single steps of the training videos.
         """
-        if self.network is not None:
-            return
         self.problem = problem
         y = torch.from_numpy(self.descriptions.embed(problem.vocabulary))  # (N, M, text width)
         vocabulary = problem.vocabulary
@@ -97,8 +110,9 @@ class PlanningModule(LightningModule):
             problem.width,
             y.shape[-1],
         )
-        self.network.states.set_statistics(*statistics)
+        self.network.fit(training, singles)
         self.register_buffer("y", y, persistent=False)
+        counts = transition_counts(sequences, len(vocabulary.steps))
         self.register_buffer("log_transitions", transition_log_probabilities(counts, self.smoothing))
         self.outcome = Outcome(problem.horizon)
         self.identity = {
@@ -126,44 +140,61 @@ class PlanningModule(LightningModule):
         return output
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
-        """Return L_SD, with the task and Viterbi losses where they are switched on."""
-        output = self(batch["start"], batch["goal"])
-        loss = self._step_loss(output.steps, batch["steps"])  # Eq. 14
-        if output.task is not None:
-            task = cross_entropy(output.task, batch["task"], label_smoothing=self.label_smoothing)
-            loss = loss + self.task_weight * task
-        if self.viterbi_weight:
-            log_emissions = output.steps.log_softmax(-1)
-            plan = crf_negative_log_likelihood(log_emissions, self.log_transitions, batch["steps"]).mean()
-            loss = loss + self.viterbi_weight * plan
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(batch["steps"]))
-        return loss
+        """Return L_SD with the task and plan losses, of windows mixed in pairs where that is switched on."""
+        start, goal, steps, task = (batch[name] for name in ("start", "goal", "steps", "task"))
+        if self.mixup:
+            share = self._shares(len(steps))  # (B,) of each window in its mixture with another
+            order = torch.randperm(len(steps), device=steps.device)
+            output = self(_mixed(start, start[order], share), _mixed(goal, goal[order], share))
+            loss = share * self._loss(output, steps, task) + (1 - share) * self._loss(output, steps[order], task[order])
+        else:
+            loss = self._loss(self(start, goal), steps, task)  # (R, B)
+        total = loss.mean(-1).sum()
+        self.log("train/loss", total / len(loss), on_step=False, on_epoch=True, batch_size=len(steps))
+        return total
 
-    def _step_loss(self, logits: Tensor, steps: Tensor) -> Tensor:
-        each = cross_entropy(
-            logits.flatten(0, 1), steps.flatten(), label_smoothing=self.label_smoothing, reduction="none"
-        )  # (B T,)
-        if self.focal:
-            certainty = torch.exp(-cross_entropy(logits.detach().flatten(0, 1), steps.flatten(), reduction="none"))
-            each = (1 - certainty) ** self.focal * each
-        return each.mean()
+    def _shares(self, count: int) -> Tensor:
+        shares = torch.distributions.Beta(self.mixup, self.mixup).sample((count,)).to(self.device)
+        return torch.maximum(shares, 1 - shares)
+
+    def _loss(self, output: PlannerOutput, steps: Tensor, task: Tensor) -> Tensor:
+        """Return the loss of each reader and window (R, B)."""
+        loss = step_loss(output.steps, steps, self.label_smoothing, self.focal)  # Eq. 14
+        if output.task.shape[-1]:
+            loss = loss + self.task_weight * task_loss(output.task, task, self.label_smoothing)
+        if self.plan_weight:
+            loss = loss + self.plan_weight * plan_loss(output.steps, steps, self.log_transitions)
+        return loss
 
     # --- evaluation ---------------------------------------------------------------------------------
 
-    def _evaluate(self, batch: dict[str, Any]) -> None:
-        output = self(batch["start"], batch["goal"])
-        log_emissions = output.steps.log_softmax(-1)  # (B, T, N)
+    def _evaluate(self, batch: dict[str, Any]) -> Tensor:
+        """Collect a batch's plans and return the log-probabilities (B, T, N) that they were decoded from."""
+        assert self.network is not None
+        log_emissions, _ = self.network.log_emissions(batch["start"], batch["goal"], self.y)  # (B, T, N)
+        log_emissions = (self.sharpen * log_emissions).log_softmax(-1)
         best, score = viterbi(log_emissions, self.log_transitions)
         plans = {"argmax": argmax_plan(log_emissions), "viterbi": best}
         self.outcome.update(batch["index"], batch["steps"], plans, log_emissions, score)
+        return log_emissions
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
         """Collect plans."""
         self._evaluate(batch)
 
+    def on_test_epoch_start(self) -> None:
+        """Prepare the figures of sampled plans, whose references are all windows of the split."""
+        references = self._windows("test").steps
+        self.sampled = SampledPlanMetrics(references, len(self.problem.vocabulary.steps)).to(self.device)
+
     def test_step(self, batch: dict[str, Any], batch_index: int) -> None:
-        """Collect plans."""
-        self._evaluate(batch)
+        """Collect plans, and draw others from the model."""
+        log_emissions = self._evaluate(batch)
+        if self.samples:
+            steps = batch["steps"]
+            draws = uniforms_of_samples(batch["index"], self.samples, steps.shape[1], seed=7)
+            drawn = plans_from_uniforms(log_emissions, self.log_transitions, draws)
+            self.sampled.update(batch["index"], drawn, steps)
 
     def predict_step(self, batch: dict[str, Any], batch_index: int) -> None:
         """Collect plans."""
@@ -182,7 +213,11 @@ class PlanningModule(LightningModule):
 
     def on_test_epoch_end(self) -> None:
         """Record and print the figures."""
-        self._record("test", *self._conclude("test"))
+        plans, table = self._conclude("test")
+        if self.samples:
+            scores = {name: float(value) for name, value in self.sampled.compute().items()}
+            table["sampled"] = {"samples": self.samples, **scores}
+        self._record("test", plans, table)
 
     def on_predict_epoch_end(self) -> None:
         """Write the plans; figures are for `test`."""
@@ -266,3 +301,8 @@ class PlanningModule(LightningModule):
         """
         refuse_other(checkpoint["leaplan"].get("for", {}), self.identity, "the checkpoint")
         refuse_misfit(self, checkpoint["state_dict"], "the checkpoint")
+
+
+def _mixed(one: Tensor, other: Tensor, share: Tensor) -> Tensor:
+    """Return `share` (B,) of `one` and the rest of `other`, both (B, S, D)."""
+    return share[:, None, None] * one + (1 - share[:, None, None]) * other

@@ -160,3 +160,9 @@ def print_table(split: str, table: Mapping[str, Mapping[str, Any]]) -> None:
             percent = ["–" if values[n] is None else f"{100 * values[n]:.1f}" for n in names]
             shown.add_row(decoding, *percent)
     Console().print(shown)
+    if "sampled" in table:
+        drawn = table["sampled"]
+        print(
+            f"{drawn['samples']} plans sampled per window: ModePrec {100 * drawn['mode_precision']:.1f}, "
+            f"ModeRec {100 * drawn['mode_recall']:.1f}, KL {drawn['kl']:.2f}, NLL {drawn['nll']:.2f}"
+        )

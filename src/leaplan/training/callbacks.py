@@ -28,15 +28,16 @@ class EpochSeed(Callback):
         torch.manual_seed((self.seed * 1_000_003 + trainer.current_epoch) * 4099 + trainer.global_rank)
 
 
-def keep_best_and_last(folder: Path, monitor: str) -> list[ModelCheckpoint]:
-    """Return callbacks that keep `best.ckpt` by the largest `monitor`, and `last.ckpt` of every epoch.
+def keep_best_and_last(folder: Path, monitor: str, every: int) -> list[ModelCheckpoint]:
+    """Return callbacks that keep the weights of the `best.ckpt` by the largest `monitor`, and a `last.ckpt`.
 
-    Both are replaced in one step, and `last.ckpt` comes second: it knows which checkpoint was the best.
+    Both are replaced in one step. `last.ckpt` is what a run continues from, so it holds the optimiser as well and
+    knows which checkpoint was the best; it is written every `every` epochs and at the end.
     """
     common = {"dirpath": folder, "enable_version_counter": False, "save_on_train_epoch_end": True}
     return [
-        ModelCheckpoint(filename="best", monitor=monitor, mode="max", **common),
-        ModelCheckpoint(filename="last", **common),
+        ModelCheckpoint(filename="best", monitor=monitor, mode="max", save_weights_only=True, **common),
+        ModelCheckpoint(filename="last", every_n_epochs=every, **common),
     ]
 
 

@@ -23,13 +23,12 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
         raise CheckpointError(f"{path} does not exist", "Train first:  leaplan fit --config ...")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, pickle.UnpicklingError) as error:
-        raise CheckpointError(
-            f"{path} is damaged or not a checkpoint ({str(error).splitlines()[0]})", TRAIN_AGAIN
-        ) from error
-    if not isinstance(content, dict) or "leaplan" not in content or "state_dict" not in content:
+    except Exception as error:  # a damaged file makes its parser raise anything
+        raise CheckpointError(f"{path} is damaged or not a checkpoint ({_reason(error)})", TRAIN_AGAIN) from error
+    ours = isinstance(content, dict) and all(isinstance(content.get(k), dict) for k in ("leaplan", "state_dict"))
+    if not ours:
         raise CheckpointError(f"{path} was not written by leaplan", "Use a checkpoint of `leaplan fit`")
-    return content
+    return dict(content)
 
 
 def trainable_state(module: nn.Module) -> dict[str, Tensor]:
@@ -77,6 +76,13 @@ def refuse_other(found: Mapping[str, Any], expected: Mapping[str, Any], where: s
             f"{where} was trained for something else: " + "; ".join(lines),
             "Use the checkpoint with its own data and settings, or train again with another --name",
         )
+
+
+def _reason(error: Exception) -> str:
+    """Return the first line of an error; torch's advice to unpickle regardless is not passed on."""
+    if isinstance(error, pickle.UnpicklingError):
+        return "it holds objects that are never unpickled"
+    return str(error).splitlines()[0] if str(error) else type(error).__name__
 
 
 def _first(names: Iterable[str], count: int = 4) -> list[str]:

@@ -20,8 +20,12 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write `content` to `path` in one step, so that no reader ever sees half a file."""
     path.parent.mkdir(parents=True, exist_ok=True)
     part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    part.write_text(json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n", encoding="utf-8")
-    part.replace(path)
+    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
+    try:
+        part.write_text(text, encoding="utf-8")
+        part.replace(path)
+    finally:
+        part.unlink(missing_ok=True)
 
 
 def read_results(run: Path) -> dict[str, Any]:
@@ -36,10 +40,14 @@ def read_results(run: Path) -> dict[str, Any]:
     except FileNotFoundError:
         return {}
     except ValueError as error:
-        raise DataError(
-            f"{path} is not valid JSON ({error})", f"Evaluate again:  leaplan test --config {run}/config.yaml"
-        ) from error
-    return dict(content)
+        raise DataError(f"{path} is not valid JSON ({error})", _again(run)) from error
+    if not isinstance(content, dict):
+        raise DataError(f"{path} holds a {type(content).__name__}, not results", _again(run))
+    return content
+
+
+def _again(run: Path) -> str:
+    return f"Remove it and evaluate again:  leaplan test --config {run}/config.yaml"
 
 
 def update_results(run: Path, task: str, sections: Mapping[str, Any]) -> dict[str, Any]:
