@@ -112,10 +112,9 @@ class LeaplanCLI(LightningCLI):
         """Refuse to touch a finished run, clear an overwritten one, find where a cut-off one stopped."""
         last = self.run_folder / "checkpoints" / "last.ckpt"
         asked = "test" if self.settings.final == "test" else "val"
-        finished = asked in read_results(self.run_folder).get("metrics", {})
         if self.settings.overwrite:
             self._clear()
-        elif finished:
+        elif asked in read_results(self.run_folder).get("metrics", {}):
             raise ConfigError(
                 f"{self.run_folder} holds a finished run; its results are in {self.run_folder}/results.json",
                 "Train it again with --overwrite true, or choose another --name",
@@ -123,7 +122,7 @@ class LeaplanCLI(LightningCLI):
         elif last.is_file() and self.settings.get("ckpt_path") is None:
             self._refuse_changed_settings()
             self.settings["ckpt_path"] = str(last)
-            print(f"continuing {self.run_folder} from its last checkpoint", flush=True)
+            rank_zero_only(print)(f"continuing {self.run_folder} from its last checkpoint", flush=True)
         self._save_config()
 
     @rank_zero_only
@@ -229,6 +228,7 @@ def quiet() -> None:
     for message in (
         ".*LightningCLI's args parameter.*",
         ".*callbacks used to create the checkpoint.*",
+        ".*predict returned None.*",
         ".*does not have many workers.*",
         ".*Checkpoint directory.*exists and is not empty.*",
         ".*sync_dist=True.*",

@@ -227,7 +227,7 @@ class PlanningModule(LightningModule):
 
     def _conclude(self, split: str) -> tuple[Plans, dict[str, dict[str, Any]]]:
         """Gather the plans of all processes, and compute the figures on each, from the same numbers."""
-        plans = self.outcome.compute()
+        plans = self.outcome.plans()
         self.outcome.reset()
         return plans, figures(plans, self._windows(split).seen_in_training)
 

@@ -77,10 +77,17 @@ class Outcome(PerSampleMetric):
         ]
         self.append(index, torch.cat([column.double() for column in columns], dim=1))
 
+    def plans(self) -> Plans:
+        """Return the plans of all processes. All processes call it; `compute` would squeeze those of one window."""
+        return self._read(self.gathered_rows())
+
     def compute(self) -> Plans:
         """Return the plans at hand; torchmetrics gathers those of all processes first."""
+        return self._read(self.unique_rows())
+
+    def _read(self, rows: Tensor) -> Plans:
         widths = [1, *[self.horizon] * (2 + len(self.decodings)), self.horizon * self.top, 1]
-        index, steps, rank, *plans, top, score = self.unique_rows().split(widths, dim=1)
+        index, steps, rank, *plans, top, score = rows.split(widths, dim=1)
         return Plans(
             index[:, 0].long(),
             steps.long(),
@@ -98,7 +105,7 @@ def figures(outcome: Plans, seen: Tensor) -> dict[str, dict[str, Any]]:
         outcome: The plans of a whole split.
         seen: (M,) bool, whether the true plan occurs verbatim in training.
     """
-    steps = outcome.steps
+    steps, seen = outcome.steps, seen[outcome.index]  # a limited evaluation has fewer windows than the split
     table: dict[str, dict[str, Any]] = {}
     for name, plans in outcome.plans.items():
         rank = outcome.rank if name == "argmax" else None

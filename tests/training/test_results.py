@@ -1,0 +1,80 @@
+"""`results.json` is written whole, grows split by split, and is told when it is damaged."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from leaplan.errors import DataError
+from leaplan.training.results import peak_memory_mb, read_results, update_results, write_json
+
+
+def entries(folder: Path) -> list[str]:
+    return sorted(path.name for path in folder.iterdir())
+
+
+def test_an_update_keeps_the_metrics_of_other_splits(tmp_path):
+    update_results(tmp_path, "planning", {"metrics": {"val": {"a": 1}}, "cost": {"seconds": 3.0}, "data": {"x": 1}})
+    update_results(tmp_path, "planning", {"metrics": {"test": {"a": 2}}, "cost": {"peak_memory_mb": 9}})
+    returned = update_results(tmp_path, "planning", {"metrics": {"val": {"b": 3}}})
+    results = json.loads((tmp_path / "results.json").read_text())
+    assert results == returned
+    assert results["metrics"] == {"val": {"b": 3}, "test": {"a": 2}}
+    assert results["cost"] == {"seconds": 3.0, "peak_memory_mb": 9}
+    assert results["data"] == {"x": 1}
+    assert (results["schema"], results["task"], results["run"]) == (1, "planning", tmp_path.name)
+    assert {"python", "torch", "lightning", "device", "platform", "git"} <= set(results["environment"])
+
+
+def test_a_renamed_run_is_called_by_its_folder(tmp_path):
+    first = tmp_path / "first"
+    update_results(first, "planning", {"metrics": {"val": {}}})
+    first.rename(tmp_path / "second")
+    assert update_results(tmp_path / "second", "planning", {"metrics": {}})["run"] == "second"
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), {1, 2}])
+def test_a_value_that_json_cannot_hold_leaves_the_file_as_it_was(value, tmp_path):
+    write_json(tmp_path / "results.json", {"a": 1})
+    with pytest.raises((ValueError, TypeError)):
+        write_json(tmp_path / "results.json", {"a": value})
+    assert json.loads((tmp_path / "results.json").read_text()) == {"a": 1}
+    assert entries(tmp_path) == ["results.json"]
+
+
+def test_an_interrupted_write_leaves_the_old_file_and_no_part(tmp_path, monkeypatch):
+    write_json(tmp_path / "results.json", {"a": 1})
+
+    def full(self, text, **options):
+        self.open("w").write(text[:5])
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(Path, "write_text", full)
+    with pytest.raises(OSError, match="No space left"):
+        write_json(tmp_path / "results.json", {"a": 2})
+    assert json.loads((tmp_path / "results.json").read_text()) == {"a": 1}
+    assert entries(tmp_path) == ["results.json"]
+
+
+def test_names_are_written_as_they_are_spelt(tmp_path):
+    write_json(tmp_path / "new" / "a.json", {"task": "crêpe"})
+    assert "crêpe" in (tmp_path / "new" / "a.json").read_text(encoding="utf-8")
+
+
+def test_a_run_without_results_has_none(tmp_path):
+    assert read_results(tmp_path) == {}
+    assert read_results(tmp_path / "nowhere") == {}
+
+
+@pytest.mark.parametrize("content", ["", "{", '{"metrics": ', "[1, 2]", "null", "\udcff"])
+def test_damaged_results_are_told_with_what_to_do(content, tmp_path):
+    (tmp_path / "results.json").write_bytes(content.encode("utf-8", "surrogateescape"))
+    with pytest.raises(DataError, match=r"results\.json (is not valid JSON|holds a )") as refusal:
+        read_results(tmp_path)
+    assert "Remove it and evaluate again:  leaplan test --config" in refusal.value.hint
+    with pytest.raises(DataError):
+        update_results(tmp_path, "planning", {"metrics": {}})  # evaluating alone would not mend it
+
+
+def test_peak_memory_is_in_mebibytes():
+    assert 20 < peak_memory_mb() < 200_000
