@@ -6,10 +6,11 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "leaplan"
-GROUND = {"errors", "records"}
+GROUND = {"errors", "records", "writing"}
 ALLOWED = {
     "errors": set(),
     "records": set(),
+    "writing": set(),
     "text": GROUND,
     "video": GROUND,
     "training": GROUND,

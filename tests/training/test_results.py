@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from leaplan.errors import DataError
-from leaplan.training.results import peak_memory_mb, read_results, update_results, write_json
+from leaplan.training.results import peak_memory_mb, read_results, update_results
+from leaplan.writing import write_json
 
 
 def entries(folder: Path) -> list[str]:
@@ -45,11 +46,11 @@ def test_a_value_that_json_cannot_hold_leaves_the_file_as_it_was(value, tmp_path
 def test_an_interrupted_write_leaves_the_old_file_and_no_part(tmp_path, monkeypatch):
     write_json(tmp_path / "results.json", {"a": 1})
 
-    def full(self, text, **options):
-        self.open("w").write(text[:5])
+    def full(self, content):
+        self.open("wb").write(content[:5])
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(Path, "write_bytes", full)
     with pytest.raises(OSError, match="No space left"):
         write_json(tmp_path / "results.json", {"a": 2})
     assert json.loads((tmp_path / "results.json").read_text()) == {"a": 1}

@@ -13,8 +13,6 @@ from leaplan.data.building import Builder
 from leaplan.data.datamodule import VideoDataModule
 from leaplan.data.files import Files
 from leaplan.data.protocols import protocol_of
-from leaplan.data.sources import Source
-from leaplan.data.views import PlanningWindows
 from leaplan.records import Annotations, Step, Vocabulary
 
 FOLDERS = ("captaincook4d", "CaptainCook4D")
@@ -25,33 +23,14 @@ SPLITS = ("train", "val", "test")
 
 
 class CaptainCook4D(VideoDataModule):
-    """CaptainCook4D. It has a validation part of its own, so `validation` is not used.
+    """CaptainCook4D, in `captaincook4d/` or its annotation repository. It has a validation part of its own.
 
-    Args:
-        root: Folder that holds `captaincook4d/`, or that folder (the annotation repository) itself.
-        view: Which samples are cut from the annotations.
-        source: Where a sample's tensors come from.
-        protocol: "recordings", "person" or "environment"; with "-normal" only recordings without
-            induced mistakes.
-        batch_size: Samples per batch and process.
-        validation: Share of the training videos set aside where a split list has no validation part.
-        seed: Of the order of training batches.
+    Protocols: "recordings", "person" and "environment"; with "-normal" only recordings without induced mistakes.
     """
 
     dataset = "captaincook4d"
+    default_protocol = "recordings"
     folders = FOLDERS
-
-    def __init__(
-        self,
-        root: str,
-        view: PlanningWindows,
-        source: Source,
-        protocol: str = "recordings",
-        batch_size: int = 32,
-        validation: float = 0.1,
-        seed: int = 7,
-    ) -> None:
-        super().__init__(root, protocol, view, source, batch_size, validation, seed)
 
     def read(self) -> Annotations:
         """Return the annotations under `protocol`; see `read_captaincook4d`."""

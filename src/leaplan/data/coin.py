@@ -16,8 +16,6 @@ from leaplan.data.building import Builder
 from leaplan.data.datamodule import VideoDataModule
 from leaplan.data.files import Files
 from leaplan.data.protocols import protocol_of
-from leaplan.data.sources import Source
-from leaplan.data.views import PlanningWindows
 from leaplan.errors import DataError
 from leaplan.records import Annotations, Step, Vocabulary
 
@@ -27,32 +25,11 @@ Record = tuple[str, str, Any]  # place, video, record
 
 
 class Coin(VideoDataModule):
-    """COIN.
-
-    Args:
-        root: Folder that holds `coin/`, or that folder itself.
-        view: Which samples are cut from the annotations.
-        source: Where a sample's tensors come from.
-        protocol: "official" (COIN.json's `subset`) or "pdpp" (10,070 videos, 70/30).
-        batch_size: Samples per batch and process.
-        validation: Share of the training videos set aside for validation.
-        seed: Of the validation part and of the order of training batches.
-    """
+    """COIN, in `coin/`. Protocols: "official" (COIN.json's `subset`) and "pdpp" (10,070 videos, 70/30)."""
 
     dataset = "coin"
+    default_protocol = "official"
     folders = FOLDERS
-
-    def __init__(
-        self,
-        root: str,
-        view: PlanningWindows,
-        source: Source,
-        protocol: str = "official",
-        batch_size: int = 32,
-        validation: float = 0.1,
-        seed: int = 7,
-    ) -> None:
-        super().__init__(root, protocol, view, source, batch_size, validation, seed)
 
     def read(self) -> Annotations:
         """Return the annotations under `protocol`; see `read_coin`."""

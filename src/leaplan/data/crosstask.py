@@ -8,14 +8,13 @@ or all of them in one `annotations_all.csv` with the header task,video,step,star
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from leaplan.data.building import Builder
 from leaplan.data.datamodule import VideoDataModule
 from leaplan.data.files import Files
 from leaplan.data.p3iv import Windows, read_windows, videos_of, warn_of_overlap
 from leaplan.data.protocols import protocol_of
-from leaplan.data.sources import Source
-from leaplan.data.views import PlanningWindows
 from leaplan.errors import DataError
 from leaplan.records import Annotations, Step, Vocabulary
 
@@ -33,34 +32,21 @@ Row = tuple[tuple[Path, int], str, str, str, str, str]  # (file, line), task, vi
 
 
 class CrossTask(VideoDataModule):
-    """CrossTask.
+    """CrossTask, in `crosstask/` or `crosstask_release/`.
+
+    Protocols: "base" (SCHEMA, PlanLLM), "pdpp", and "p3iv", which splits windows and has horizon 3 only.
 
     Args:
-        root: Folder that holds `crosstask/` (or `crosstask_release/`), or that folder itself.
-        view: Which samples are cut from the annotations.
-        source: Where a sample's tensors come from.
-        protocol: "base" (SCHEMA, PlanLLM), "pdpp", or "p3iv" (splits windows; horizon 3 only).
+        args, kwargs: As `VideoDataModule`.
         merged: Merge steps of the same name: 105 classes instead of 133.
-        batch_size: Samples per batch and process.
-        validation: Share of the training videos set aside for validation.
-        seed: Of the validation part and of the order of training batches.
     """
 
     dataset = "crosstask"
+    default_protocol = "base"
     folders = FOLDERS
 
-    def __init__(
-        self,
-        root: str,
-        view: PlanningWindows,
-        source: Source,
-        protocol: str = "base",
-        merged: bool = False,
-        batch_size: int = 32,
-        validation: float = 0.1,
-        seed: int = 7,
-    ) -> None:
-        super().__init__(root, protocol, view, source, batch_size, validation, seed)
+    def __init__(self, *args: Any, merged: bool = False, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
         self.merged = merged
 
     def read(self) -> Annotations:

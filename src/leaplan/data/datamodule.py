@@ -27,31 +27,32 @@ class VideoDataModule(LightningDataModule):
 
     Args:
         root: Folder that holds the dataset's folder, or that folder itself.
-        protocol: Name of the split protocol; each dataset lists its own.
         view: Which samples are cut from the annotations.
         source: Where a sample's tensors come from.
+        protocol: Name of the split protocol; "" takes the dataset's first.
         batch_size: Samples per batch and process.
         validation: Share of the training *videos* set aside for validation where the protocol has none.
         seed: Of the validation part and of the order of training batches.
     """
 
     dataset: ClassVar[str]
+    default_protocol: ClassVar[str] = ""
     folders: ClassVar[tuple[str, ...]] = ()
     """Names that the dataset's folder may have inside `root`."""
 
     def __init__(
         self,
         root: str,
-        protocol: str,
         view: PlanningWindows,
         source: Source,
+        protocol: str = "",
         batch_size: int = 32,
         validation: float = 0.1,
         seed: int = 7,
     ) -> None:
         super().__init__()
         self.root = Path(root).expanduser()
-        self.protocol = protocol
+        self.protocol = protocol or self.default_protocol
         self.view = view
         self.source = source
         self.batch_size = batch_size

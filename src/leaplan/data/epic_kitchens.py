@@ -16,8 +16,6 @@ from leaplan.data.building import Builder
 from leaplan.data.datamodule import VideoDataModule
 from leaplan.data.files import Files
 from leaplan.data.protocols import protocol_of
-from leaplan.data.sources import Source
-from leaplan.data.views import PlanningWindows
 from leaplan.errors import DataError
 from leaplan.records import Annotations, Step, Vocabulary
 
@@ -40,32 +38,14 @@ COLUMNS = (
 
 
 class EpicKitchens(VideoDataModule):
-    """EPIC-KITCHENS-100. A step is an action (verb, noun); there are no tasks.
+    """EPIC-KITCHENS-100, in `epic100/` or its annotation repository. A step is an action (verb, noun).
 
-    Args:
-        root: Folder that holds `epic100/` (or the annotation repository), or that folder itself.
-        view: Which samples are cut from the annotations.
-        source: Where a sample's tensors come from.
-        protocol: "official": the test split is the official validation set, whose labels are public.
-        batch_size: Samples per batch and process.
-        validation: Share of the training videos set aside for validation.
-        seed: Of the validation part and of the order of training batches.
+    Protocol "official": the test split is the official validation set, whose labels are public.
     """
 
     dataset = "epic_kitchens"
+    default_protocol = "official"
     folders = FOLDERS
-
-    def __init__(
-        self,
-        root: str,
-        view: PlanningWindows,
-        source: Source,
-        protocol: str = "official",
-        batch_size: int = 32,
-        validation: float = 0.1,
-        seed: int = 7,
-    ) -> None:
-        super().__init__(root, protocol, view, source, batch_size, validation, seed)
 
     def read(self) -> Annotations:
         """Return the annotations under `protocol`; see `read_epic_kitchens`."""

@@ -13,8 +13,6 @@ from leaplan.data.datamodule import VideoDataModule
 from leaplan.data.files import Files
 from leaplan.data.p3iv import Windows, read_windows, videos_of, warn_of_overlap
 from leaplan.data.protocols import protocol_of
-from leaplan.data.sources import Source
-from leaplan.data.views import PlanningWindows
 from leaplan.records import Annotations, Step, Vocabulary
 
 FOLDERS = ("niv", "NIV")
@@ -26,32 +24,11 @@ Row = tuple[str | tuple[Path, int], str, str, float, float]  # place, video, lab
 
 
 class Niv(VideoDataModule):
-    """NIV.
-
-    Args:
-        root: Folder that holds `niv/`, or that folder itself.
-        view: Which samples are cut from the annotations.
-        source: Where a sample's tensors come from.
-        protocol: "schema" (SCHEMA, PlanLLM), "pdpp" (70/30), or "p3iv" (lists windows; horizon 3 only).
-        batch_size: Samples per batch and process.
-        validation: Share of the training videos set aside for validation.
-        seed: Of the validation part and of the order of training batches.
-    """
+    """NIV, in `niv/`. Protocols: "schema" (SCHEMA, PlanLLM), "pdpp" (70/30), and "p3iv" (windows; horizon 3 only)."""
 
     dataset = "niv"
+    default_protocol = "schema"
     folders = FOLDERS
-
-    def __init__(
-        self,
-        root: str,
-        view: PlanningWindows,
-        source: Source,
-        protocol: str = "schema",
-        batch_size: int = 32,
-        validation: float = 0.1,
-        seed: int = 7,
-    ) -> None:
-        super().__init__(root, protocol, view, source, batch_size, validation, seed)
 
     def read(self) -> Annotations:
         """Return the annotations under `protocol`; see `read_niv`."""

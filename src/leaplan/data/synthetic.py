@@ -43,7 +43,7 @@ class SyntheticKitchen(VideoDataModule):
         kitchen_seed: int = 7,
         videos: int = 240,
     ) -> None:
-        super().__init__(root, protocol, view, source, batch_size)
+        super().__init__(root, view, source, protocol, batch_size)
         self.kitchen_seed, self.videos = kitchen_seed, videos
 
     def prepare_data(self) -> None:

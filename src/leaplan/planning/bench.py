@@ -17,7 +17,8 @@ from torch.nn.functional import cross_entropy
 from leaplan.planning.decoding import transition_counts, transition_log_probabilities, viterbi
 from leaplan.planning.network import Planner
 from leaplan.planning.steps import StepRefiner
-from leaplan.training.results import environment, peak_memory_mb, write_json
+from leaplan.training.results import environment, peak_memory_mb
+from leaplan.writing import write_json
 
 EXAMPLE = "example: leaplan bench planner --json bench.json"
 WIDTH, HEADS, LAYERS = 128, 32, 2  # SCHEMA

@@ -14,6 +14,7 @@ from leaplan.planning.legacy import legacy_scores
 from leaplan.planning.metrics import PAD, plan_scores, success_rate, target_rank
 from leaplan.planning.persample import PerSampleMetric
 from leaplan.records import Vocabulary
+from leaplan.writing import write_text
 
 LEGACY_BATCH = 256
 """Batch size that the batch-dependent legacy mIoU is computed at; it is printed with the figure."""
@@ -129,24 +130,22 @@ def write_predictions(
     path: Path, outcome: Plans, windows: Sequence[Window], seen: Tensor, vocabulary: Vocabulary
 ) -> None:
     """Write one line per window, as `leaplan score` reads them."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.part")
-    with part.open("w", encoding="utf-8") as file:
-        for row, index in enumerate(outcome.index.tolist()):
-            window = windows[index]
-            line = {
-                "sample_id": window.sample_id,
-                "video": window.video,
-                "task": vocabulary.tasks[window.task] if window.task >= 0 else None,
-                "steps": list(window.steps),
-                "step_names": [vocabulary.steps[step].name for step in window.steps],
-                "plans": {name: plans[row].tolist() for name, plans in outcome.plans.items()},
-                "top_5": [[s for s in step if s >= 0] for step in outcome.top[row].tolist()],
-                "log_probability": round(float(outcome.log_probability[row]), 6),
-                "seen_in_training": bool(seen[index]),
-            }
-            file.write(json.dumps(line, ensure_ascii=False) + "\n")
-    part.replace(path)
+    lines = []
+    for row, index in enumerate(outcome.index.tolist()):
+        window = windows[index]
+        line = {
+            "sample_id": window.sample_id,
+            "video": window.video,
+            "task": vocabulary.tasks[window.task] if window.task >= 0 else None,
+            "steps": list(window.steps),
+            "step_names": [vocabulary.steps[step].name for step in window.steps],
+            "plans": {name: plans[row].tolist() for name, plans in outcome.plans.items()},
+            "top_5": [[s for s in step if s >= 0] for step in outcome.top[row].tolist()],
+            "log_probability": round(float(outcome.log_probability[row]), 6),
+            "seen_in_training": bool(seen[index]),
+        }
+        lines.append(json.dumps(line, ensure_ascii=False) + "\n")
+    write_text(path, "".join(lines))
 
 
 def print_table(split: str, table: Mapping[str, Mapping[str, Any]]) -> None:

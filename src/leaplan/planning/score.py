@@ -20,7 +20,7 @@ from leaplan.planning.scoring.comparison import compare
 from leaplan.planning.scoring.figures import Resampling, score_file, summarise_seeds
 from leaplan.planning.scoring.predictions import HINT, Predictions
 from leaplan.planning.scoring.records import read_records
-from leaplan.training.results import write_json
+from leaplan.writing import write_json
 
 SHOWN = {
     "success_rate": "SR",

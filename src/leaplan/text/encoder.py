@@ -4,6 +4,7 @@ import hashlib
 import re
 import zlib
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Protocol
 
@@ -11,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leaplan.errors import UserError
+from leaplan.writing import write_whole
 
 Embeddings = NDArray[np.float32]
 
@@ -114,12 +116,11 @@ def _read_or_make(path: Path, make: Callable[[], Embeddings]) -> Embeddings:
         return np.asarray(np.load(path, allow_pickle=False), dtype=np.float32)
     except (OSError, ValueError, EOFError):
         embeddings = make()
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        part = path.with_suffix(f".{zlib.crc32(embeddings.tobytes()):08x}.part")
-        with part.open("wb") as file:
-            np.save(file, embeddings)
-        part.replace(path)
-    except OSError:  # a cache that cannot be written costs time, not the run
-        pass
+    with suppress(OSError):  # a cache that cannot be written costs time, not the run
+        write_whole(path, lambda partial: _save(partial, embeddings))
     return embeddings
+
+
+def _save(path: Path, embeddings: Embeddings) -> None:
+    with path.open("wb") as file:  # by name, NumPy would append .npy
+        np.save(file, embeddings)

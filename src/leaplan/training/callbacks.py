@@ -1,7 +1,7 @@
 """What a run does besides learning: equal epochs after a resume, one table of numbers, a sign of life."""
 
 import csv
-import os
+import io
 import time
 from collections.abc import Sequence
 from pathlib import Path
@@ -12,6 +12,8 @@ from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import ModelCheckpoint
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+from leaplan.writing import write_text
 
 
 class EpochSeed(Callback):
@@ -66,12 +68,11 @@ class EpochTable(Callback):
         values = {key: f"{float(value):.8g}" for key, value in sorted(trainer.logged_metrics.items())}
         self.rows.append({"epoch": trainer.current_epoch, "step": trainer.global_step, **values})
         names = sorted({name for row in self.rows for name in row} - {"epoch", "step"})
-        part = self.path.with_name(f".{self.path.name}.{os.getpid()}.part")
-        with part.open("w", newline="", encoding="utf-8") as file:
-            table = csv.DictWriter(file, ["epoch", "step", *names], restval="")
-            table.writeheader()
-            table.writerows(self.rows)
-        part.replace(self.path)
+        text = io.StringIO(newline="")
+        table = csv.DictWriter(text, ["epoch", "step", *names], restval="", lineterminator="\n")
+        table.writeheader()
+        table.writerows(self.rows)
+        write_text(self.path, text.getvalue())
 
 
 class EpochProgress(Callback):

@@ -1,7 +1,6 @@
 """`results.json`: every figure with the protocol it was measured under."""
 
 import json
-import os
 import platform
 import resource
 import subprocess
@@ -12,20 +11,9 @@ from typing import Any
 
 import leaplan
 from leaplan.errors import DataError
+from leaplan.writing import write_json
 
 SCHEMA = 1
-
-
-def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `content` to `path` in one step, so that no reader ever sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
-    text = json.dumps(content, indent=1, ensure_ascii=False, allow_nan=False) + "\n"
-    try:
-        part.write_text(text, encoding="utf-8")
-        part.replace(path)
-    finally:
-        part.unlink(missing_ok=True)
 
 
 def read_results(run: Path) -> dict[str, Any]:

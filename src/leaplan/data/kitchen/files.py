@@ -2,12 +2,12 @@
 
 import hashlib
 import json
-import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
 from leaplan.data.kitchen.cast import Role
+from leaplan.writing import write_text
 
 VERSION = 1  # of what is made; a change of any byte needs another
 ANNOTATIONS = "annotations.json"
@@ -40,26 +40,9 @@ def has_video(folder: Path, role: Role) -> bool:
     return all(place(folder, role.id).is_file() for place in (film_of, evidence_of, features_of))
 
 
-def write_whole(path: Path, write: Callable[[Path], None]) -> None:
-    """Let `write` fill a temporary file, then rename it to `path`: a reader never sees half a file."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f"{path.name}.{os.getpid()}{PARTIAL}")
-    try:
-        write(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def write_bytes(path: Path, content: bytes) -> None:
-    """Write `content` to `path`, whole or not at all."""
-    write_whole(path, lambda partial: _write(partial, content))
-
-
-def write_json(path: Path, content: dict[str, Any]) -> None:
+def write_compact_json(path: Path, content: dict[str, Any]) -> None:
     """Write `content` so that equal content gives equal bytes."""
-    text = json.dumps(content, separators=(",", ":"), ensure_ascii=True)
-    write_bytes(path, f"{text}\n".encode())
+    write_text(path, json.dumps(content, separators=(",", ":"), ensure_ascii=True) + "\n")
 
 
 def digests(folder: Path, roles: Iterable[Role]) -> dict[str, str]:
@@ -70,7 +53,3 @@ def digests(folder: Path, roles: Iterable[Role]) -> dict[str, str]:
         for path in paths
         if path.is_file()
     }
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.write_bytes(content)

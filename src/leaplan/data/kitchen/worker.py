@@ -19,9 +19,7 @@ from leaplan.data.kitchen.files import (
     features_of,
     film_of,
     has_video,
-    write_bytes,
-    write_json,
-    write_whole,
+    write_compact_json,
 )
 from leaplan.data.kitchen.film import write_film
 from leaplan.data.kitchen.layout import lay_out
@@ -29,6 +27,7 @@ from leaplan.data.kitchen.render import Frame, Renderer, Shot
 from leaplan.data.kitchen.simulate import simulate
 from leaplan.data.kitchen.staging import Stage
 from leaplan.video.color_layout import ColorLayout
+from leaplan.writing import write_bytes, write_whole
 
 FRAMES_PER_SAMPLE = 5  # boxes and camera are told twice per second
 FAILED = 3  # exit status after an error that was told in one line
@@ -79,7 +78,7 @@ def make_video(folder: Path, role: Role) -> None:
     film, shots = film_of(folder, role.id), list[Shot]()
     renderer = Renderer(Stage(episode, lay_out(episode)))
     write_whole(film, lambda partial: write_film(_frames(renderer, shots), partial))
-    write_json(evidence_of(folder, role.id), evidence(episode, shots))
+    write_compact_json(evidence_of(folder, role.id), evidence(episode, shots))
     features = io.BytesIO()
     np.save(features, ColorLayout().per_second(film))
     write_bytes(features_of(folder, role.id), features.getvalue())

@@ -19,7 +19,7 @@ from leaplan.data.kitchen.files import (
     digests,
     folder_of,
     has_video,
-    write_json,
+    write_compact_json,
 )
 from leaplan.errors import DataError
 
@@ -74,7 +74,7 @@ def _make(folder: Path, seed: int, roles: list[Role], workers: int | None, progr
         if progress:
             progress(done_now, len(roles))
     _write_annotations(folder, seed, roles)
-    write_json(folder / MARKER, {"seed": seed, "videos": len(roles), "sha256": digests(folder, roles)})
+    write_compact_json(folder / MARKER, {"seed": seed, "videos": len(roles), "sha256": digests(folder, roles)})
 
 
 def _is_complete(folder: Path, roles: list[Role]) -> bool:
@@ -115,7 +115,7 @@ def _write_annotations(folder: Path, seed: int, roles: list[Role]) -> None:
         "vocabulary": vocabulary(),
         "videos": told,
     }
-    write_json(folder / ANNOTATIONS, content)
+    write_compact_json(folder / ANNOTATIONS, content)
 
 
 def _videos(folder: Path, seed: int, roles: list[Role], workers: int | None) -> Iterator[str]:
