@@ -26,6 +26,11 @@ FREE_TO_CHANGE = ("overwrite", "final", "ckpt_path", "weights_only", "trainer", 
 """Settings in which the second start of a run may differ from the first."""
 
 
+VERBS = ("fit", "validate", "test", "predict")
+USAGE = "leaplan {} --config EXPERIMENT.yaml [--KEY VALUE ...]"
+EXAMPLE = "example: leaplan {} --config configs/experiment/plan_synthetic_t3.yaml --horizon 4 --name longer"
+
+
 class ParserRefusal(Exception):
     """What the argument parser objects to, in its own words."""
 
@@ -57,6 +62,7 @@ class LeaplanCLI(LightningCLI):
             parser_class=LeaplanParser,
             auto_configure_optimizers=False,
             load_from_checkpoint_support=False,
+            parser_kwargs={verb: {"usage": USAGE.format(verb), "epilog": EXAMPLE.format(verb)} for verb in VERBS},
             trainer_defaults={
                 "use_distributed_sampler": False,  # it pads evaluation; our own does not
                 "num_sanity_val_steps": 0,

@@ -12,15 +12,16 @@ from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
-from torch.nn.functional import cross_entropy
 
 from leaplan.planning.decoding import transition_counts, transition_log_probabilities, viterbi
+from leaplan.planning.losses import step_loss
 from leaplan.planning.network import Planner
 from leaplan.planning.steps import StepRefiner
 from leaplan.training.results import environment, peak_memory_mb
 from leaplan.writing import write_json
 
 EXAMPLE = "example: leaplan bench planner --json bench.json"
+TRANSITIONS = ("counted", "dense")
 WIDTH, HEADS, LAYERS = 128, 32, 2  # SCHEMA
 CLASSES, SENTENCES, TEXT_WIDTH = 133, 6, 768  # CrossTask with SCHEMA's descriptions
 
@@ -37,7 +38,9 @@ def main(argv: list[str]) -> int:
     torch.manual_seed(7)
     rows: dict[str, Any] = {
         "train step": train_step(options.repeats),  # first: peak memory counts what came before
-        "viterbi": [viterbi_against_loop(classes, options.repeats) for classes in (133, 778)],
+        "viterbi": [
+            viterbi_against_loop(classes, kind, options.repeats) for kind in TRANSITIONS for classes in (133, 778)
+        ],
         "decoder": decoder_against_repeated_memory(options.repeats),
     }
     _print(rows)
@@ -49,15 +52,25 @@ def main(argv: list[str]) -> int:
     return 0
 
 
-def viterbi_against_loop(classes: int, repeats: int, windows: int = 256, horizon: int = 4) -> dict[str, float]:
-    """Return seconds of batched Viterbi and of a NumPy loop over samples, and their ratio."""
+def viterbi_against_loop(classes: int, kind: str, repeats: int, windows: int = 256, horizon: int = 4) -> dict[str, Any]:
+    """Return seconds of batched Viterbi and of a NumPy loop over samples, and their ratio.
+
+    Args:
+        classes: N.
+        kind: "counted": as sparse as transitions counted in videos; "dense": every transition has its own value.
+        repeats: The median of so many calls.
+        windows, horizon: B, T.
+    """
     emissions = torch.randn(windows, horizon, classes).log_softmax(-1)
-    videos = torch.randint(0, classes, (classes, 8)).tolist()  # as sparse as the transitions of real videos
-    transitions = transition_log_probabilities(transition_counts(videos, classes))
+    if kind == "counted":
+        videos = torch.randint(0, classes, (classes, 8)).tolist()
+        transitions = transition_log_probabilities(transition_counts(videos, classes))
+    else:
+        transitions = torch.randn(classes, classes).log_softmax(-1)
     ours, theirs = emissions.numpy(), transitions.numpy()
     batched = median_seconds(lambda: viterbi(emissions, transitions), repeats)
     looped = median_seconds(lambda: [_viterbi_of_one(sample, theirs) for sample in ours], max(1, repeats // 2))
-    return {"classes": classes, "batched_s": batched, "loop_s": looped, "ratio": looped / batched}
+    return {"classes": classes, "transitions": kind, "batched_s": batched, "loop_s": looped, "ratio": looped / batched}
 
 
 def _viterbi_of_one(emissions: NDArray[np.float32], transitions: NDArray[np.float32]) -> list[int]:
@@ -95,7 +108,7 @@ def train_step(repeats: int, windows: int = 32) -> dict[str, float]:
     truth = torch.randint(0, CLASSES, (windows, 4))
 
     def step() -> None:
-        loss: Tensor = cross_entropy(planner(start, goal, descriptions).steps.flatten(0, 1), truth.flatten())
+        loss: Tensor = step_loss(planner(start, goal, descriptions).steps, truth).mean()
         optimizer.zero_grad()
         loss.backward()
         optimizer.step()
@@ -121,27 +134,29 @@ def median_seconds(work: Callable[[], object], repeats: int, clock: Callable[[],
 
 
 def _print(rows: dict[str, Any]) -> None:
-    table = Table("what", "ours", "against", "ratio", title="leaplan bench planner")
+    table = Table(
+        "what", "ours", "against", "ratio", title="B = 256, T = 4; decoder: width 128, 32 heads, 133 x 6 descriptions"
+    )
     for row in rows["viterbi"]:
         table.add_row(
-            f"Viterbi, B = 256, T = 4, N = {row['classes']}",
+            f"Viterbi N={row['classes']}, {row['transitions']}",
             f"{1e3 * row['batched_s']:.1f} ms batched",
-            f"{1e3 * row['loop_s']:.1f} ms in a NumPy loop",
+            f"{1e3 * row['loop_s']:.1f} ms NumPy loop",
             f"{row['ratio']:.1f} x",
         )
     decoder = rows["decoder"]
     table.add_row(
-        "decoder forward, B = 256, 133 x 6 descriptions",
+        "decoder forward",
         f"{1e3 * decoder['shared_s']:.1f} ms, one memory",
-        f"{1e3 * decoder['repeated_s']:.1f} ms, memory per sample",
+        f"{1e3 * decoder['repeated_s']:.1f} ms, one each",
         f"{decoder['ratio']:.1f} x",
     )
     step = rows["train step"]
     table.add_row(
-        "training step, B = 32, the same sizes",
+        "training step, B=32",
         f"{step['cpu_s']:.2f} CPU s",
         f"{step['parameters'] / 1e6:.2f} M parameters",
         "",
     )
-    table.add_row("peak memory of this process", f"{step['peak_memory_mb']:.0f} MB", "", "")
+    table.add_row("peak memory by then", f"{step['peak_memory_mb']:.0f} MB", "", "")
     Console().print(table)

@@ -1,0 +1,40 @@
+"""The benchmark measures what it says: the same arithmetic on both sides. Its times are no test's business."""
+
+import json
+
+import pytest
+import torch
+
+from leaplan.planning import bench
+
+
+@pytest.mark.parametrize("kind", bench.TRANSITIONS)
+def test_both_viterbis_find_the_same_plans(kind, monkeypatch):
+    plans = []
+
+    def call(work, repeats, **clock):
+        found = work()
+        plans.append(found[0] if isinstance(found, tuple) else torch.tensor(found))
+        return 1.0
+
+    monkeypatch.setattr(bench, "median_seconds", call)
+    torch.manual_seed(7)
+    row = bench.viterbi_against_loop(20, kind, repeats=1, windows=16)
+    assert torch.equal(*plans)
+    assert row["ratio"] == 1.0
+
+
+def test_the_decoder_is_compared_with_itself():
+    row = bench.decoder_against_repeated_memory(repeats=1, windows=2)
+    assert row["difference"] < 1e-5
+
+
+@pytest.mark.slow
+def test_the_verb_prints_a_table_and_writes_the_figures(tmp_path, capsys):
+    threads = torch.get_num_threads()
+    assert bench.main(["planner", "--repeats", "1", "--json", str(tmp_path / "bench.json")]) == 0
+    torch.set_num_threads(threads)
+    figures = json.loads((tmp_path / "bench.json").read_text())
+    assert len(figures["viterbi"]) == 4
+    assert figures["train step"]["parameters"] > 1e6
+    assert "decoder forward" in capsys.readouterr().out
