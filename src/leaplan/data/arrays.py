@@ -21,7 +21,10 @@ def index_arrays(folder: Path, videos: Iterable[str]) -> dict[str, Path]:
         DataError: The folder does not exist.
     """
     if not folder.is_dir():
-        raise DataError(f"{folder} does not exist", "Set --root to the folder that holds the data")
+        raise DataError(
+            f"{folder} does not exist",
+            "Put one array per video there, a row per second, or name another folder with --data.source.folder",
+        )
     wanted = set(videos)
     found: dict[str, Path] = {}
     for path in sorted(path for path in folder.iterdir() if path.suffix in SUFFIXES):

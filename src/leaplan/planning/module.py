@@ -279,6 +279,8 @@ class PlanningModule(LightningModule):
                     **data.source.describe(),
                 },
                 "descriptions": self.descriptions.identity,
+                "learns_from": self.network.learns_from if self.network else [],
+                "transitions": {"of": "training part", "smoothing": self.smoothing, "sharpen": self.sharpen},
                 "selected_on": "val/viterbi/success_rate, then val/viterbi/mean_accuracy",
                 "seed": int(os.environ.get("PL_GLOBAL_SEED", "0")),
             },

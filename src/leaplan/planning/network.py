@@ -119,6 +119,12 @@ class Planner(nn.Module):
             single_seen = None if singles is None else self.observe(singles.start, singles.goal).flatten(2)
             self.recall.fit(seen, training.steps, singles, single_seen)
 
+    @property
+    def learns_from(self) -> list[str]:
+        """What of the training videos reaches the weights, for the protocol of a result."""
+        singles = self.recall is not None and self.recall.boundary_weight > 0
+        return ["windows of the horizon", *(["single steps of the same videos"] if singles else [])]
+
     def log_emissions(self, start: Tensor, goal: Tensor, descriptions: Tensor) -> tuple[Tensor, PlannerOutput]:
         """Return the log-probabilities (B, T, N) that plans are decoded from, and each reader's logits."""
         output: PlannerOutput = self(start, goal, descriptions)
