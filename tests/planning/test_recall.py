@@ -101,7 +101,7 @@ def test_recall_is_measured_on_training_windows_and_mixed_at_its_share():
     training = Windows(
         *torch.randn(2, n, 1, F), torch.randint(0, N, (n, T)), torch.randint(0, 2, (n,)), torch.arange(n) // 3
     )
-    planner.fit(training, None)
+    planner.fit(training, lambda: None)
     y = torch.randn(N, 1, 4)
     log_emissions, output = planner.log_emissions(training.start, training.goal, y)
     recalled = planner.recall(planner.observe(training.start, training.goal).flatten(2)).log_softmax(-1)

@@ -82,14 +82,14 @@ class PlanningModule(LightningModule):
         """Build the network for the data that the trainer holds."""
         data: Any = self.trainer.datamodule
         if self.network is None:
-            self.build(data.problem, data.training_sequences(), data.windows("train"), data.single_steps())
+            self.build(data.problem, data.training_sequences(), data.windows("train"), data.single_steps)
 
     def build(
         self,
         problem: PlanningProblem,
         sequences: Sequence[Sequence[int]],
         training: TrainingWindows,
-        singles: SingleSteps | None = None,
+        singles: Callable[[], SingleSteps | None],
     ) -> None:
         """Build the network for `problem`, and measure on training data what is not learnt.
 
@@ -97,7 +97,7 @@ class PlanningModule(LightningModule):
             problem: Horizon, vocabulary and feature sizes.
             sequences: Step ids of whole training videos, for the transitions.
             training: The training windows.
-            singles: The single steps of the training videos.
+            singles: Gives the single steps of the training videos.
         """
         self.problem = problem
         y = torch.from_numpy(self.descriptions.embed(problem.vocabulary))  # (N, M, text width)

@@ -1,5 +1,6 @@
 """The closed-set planner: from two observations to logits over plans (PlanLLM without its LLM)."""
 
+from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
 
 import torch
@@ -111,13 +112,19 @@ class Planner(nn.Module):
         self.recall_share = recall_share
         self.recall = RecallReader(horizon, classes, **(recall_options or {})) if recall_share else None
 
-    def fit(self, training: TrainingWindows, singles: SingleSteps | None) -> None:
-        """Measure what is measured and solve what is solved on the training windows before learning begins."""
+    def fit(self, training: TrainingWindows, singles: Callable[[], SingleSteps | None]) -> None:
+        """Measure what is measured and solve what is solved on the training windows before learning begins.
+
+        Args:
+            training: The training windows.
+            singles: Gives the single steps of the training videos; called only where they are used.
+        """
         self.observe.fit(training.start, training.goal, training.video, training.task)
         if self.recall is not None:
             seen = self.observe(training.start, training.goal).flatten(2)  # (n, 2, S D)
-            single_seen = None if singles is None else self.observe(singles.start, singles.goal).flatten(2)
-            self.recall.fit(seen, training.steps, singles, single_seen)
+            steps = singles() if self.recall.boundary_weight else None
+            single_seen = None if steps is None else self.observe(steps.start, steps.goal).flatten(2)
+            self.recall.fit(seen, training.steps, steps, single_seen)
 
     @property
     def learns_from(self) -> list[str]:
