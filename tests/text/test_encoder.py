@@ -119,3 +119,47 @@ def test_released_clip_features_fit_niv(shared):
     y = PrecomputedSteps(str(path), "niv_state").embed(vocabulary)
     assert y.shape == (48, 6, 768)
     assert np.linalg.norm(y, axis=-1).mean() == pytest.approx(17.4, abs=0.05)
+
+
+@pytest.fixture(scope="module")
+def small_clip(tmp_path_factory):
+    """A CLIP text tower of random weights with a tokenizer of a few words, as a folder."""
+    import torch
+    from tokenizers import Tokenizer, models, pre_tokenizers, processors
+    from transformers import CLIPTextConfig, CLIPTextModelWithProjection, PreTrainedTokenizerFast
+
+    words = ["<start>", "<end>", "<pad>", "<other>", "cut", "the", "bread", "pour", "milk"]
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(words)}, unk_token="<other>"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.TemplateProcessing(
+        single="<start> $A <end>", special_tokens=[("<start>", 0), ("<end>", 1)]
+    )
+    folder = tmp_path_factory.mktemp("clip")
+    names = {"bos_token": "<start>", "eos_token": "<end>", "pad_token": "<pad>", "unk_token": "<other>"}
+    PreTrainedTokenizerFast(tokenizer_object=tokenizer, model_max_length=16, **names).save_pretrained(folder)
+    torch.manual_seed(0)
+    config = CLIPTextConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        intermediate_size=32,
+        projection_dim=8,
+        num_hidden_layers=2,
+        num_attention_heads=2,
+        max_position_embeddings=16,
+        bos_token_id=0,
+        eos_token_id=1,
+        pad_token_id=2,
+    )
+    CLIPTextModelWithProjection(config).save_pretrained(folder)
+    return str(folder)
+
+
+def test_a_clip_folder_gives_one_vector_per_sentence_whatever_the_batch(small_clip):
+    sentences = ["cut the bread", "pour milk", "cut"]
+    together = ClipTextEncoder(small_clip).encode(sentences)
+    assert together.shape == (3, 8)
+    alone = np.concatenate([ClipTextEncoder(small_clip, batch_size=1).encode([s]) for s in sentences])
+    np.testing.assert_allclose(together, alone, atol=1e-5)
+    unit = ClipTextEncoder(small_clip, normalise=True).encode(sentences)
+    np.testing.assert_allclose(unit, together / np.linalg.norm(together, axis=1, keepdims=True), atol=1e-5)
+    assert ClipTextEncoder(small_clip).identity != ClipTextEncoder(small_clip, normalise=True).identity
