@@ -378,3 +378,23 @@ def test_plan_of_a_real_video_ignores_its_true_steps(kitchens, shared, tmp_path)
     assert_same_answers(after, before)
     again = build(data).state_dict()
     assert all(torch.equal(value, again[name]) for name, value in planner.state_dict().items())
+
+
+def test_plan_of_a_real_video_ignores_its_true_task(kitchens, shared, tmp_path):
+    """Each test recording is given the next recipe that occurs among the recordings with features."""
+    planner = build(kitchens)
+    before = ask(planner, kitchens)
+    path = shared / "data" / "captaincook4d" / "complete_step_annotations.json.gz"
+    document = json.loads(gzip.decompress(path.read_bytes()))
+    recipes = {document[video.id]["activity_id"]: video.id for video in kitchens.annotations.videos}
+    order = sorted(recipes)
+    for video in kitchens.annotations.of_split("test"):
+        other = order[(order.index(document[video.id]["activity_id"]) + 1) % len(order)]
+        document[video.id]["activity_id"] = other
+        document[video.id]["activity_name"] = document[recipes[other]]["activity_name"]
+    root = changed_archive(shared, tmp_path, lambda arrays: None)
+    (root / "captaincook4d" / path.name).unlink()
+    (root / "captaincook4d" / path.name).write_bytes(gzip.compress(json.dumps(document).encode(), 1))
+    data = load_kitchens(root, kitchens.view.horizon)
+    assert (data.windows("test").task != kitchens.windows("test").task).all()
+    assert_same_answers(ask(planner, data), before)
