@@ -310,6 +310,16 @@ def test_an_unfinished_run_is_not_continued_with_other_settings(root, tmp_path, 
     assert "learning_rate: 0.001 -> 0.5" in capsys.readouterr().err
 
 
+def test_an_unfinished_run_is_not_stretched_but_may_move_to_other_hardware(root, tmp_path, capsys):
+    config = experiment(tmp_path, root, epochs=1)
+    assert main(["fit", "--config", str(config), "--final", "none"]) == 0
+    assert main(["fit", "--config", str(config), "--trainer.max_epochs", "3"]) == 2  # another schedule
+    assert "max_epochs: 1 -> 3" in capsys.readouterr().err
+    assert main(["fit", "--config", str(config), "--trainer.accelerator", "auto", "--threads", "2"]) == 0
+    torch.set_num_threads(1)
+    assert "test" in results_of(tmp_path / "runs" / "small")["metrics"]
+
+
 def test_a_checkpoint_of_another_vocabulary_is_refused(finished, root, tmp_path, capsys):
     run, _ = finished
     other = broken(root, tmp_path)

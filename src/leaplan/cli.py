@@ -22,8 +22,11 @@ from leaplan.training.callbacks import EpochProgress, EpochSeed, EpochTable, Sto
 from leaplan.training.checkpoints import read_checkpoint
 from leaplan.training.results import read_results
 
-FREE_TO_CHANGE = ("overwrite", "final", "ckpt_path", "weights_only", "trainer", "runs", "root", "threads", "save_every")
-"""Settings in which the second start of a run may differ from the first."""
+FREE_TO_CHANGE = (
+    *("overwrite", "final", "ckpt_path", "weights_only", "runs", "root", "threads", "save_every"),
+    *("trainer.accelerator", "trainer.strategy", "trainer.logger", "trainer.callbacks", "trainer.profiler"),
+)
+"""Settings in which the second start of a run may differ from the first: where it runs, not what it learns."""
 
 
 VERBS = ("fit", "validate", "test", "predict")
@@ -150,8 +153,9 @@ class LeaplanCLI(LightningCLI):
         path = self.run_folder / "config.yaml"
         if not path.is_file():
             return
+        free = tuple(f"{name}." for name in FREE_TO_CHANGE)
         before, now = (
-            {key: value for key, value in flat(config).items() if key.split(".")[0] not in FREE_TO_CHANGE}
+            {key: value for key, value in flat(config).items() if not f"{key}.".startswith(free)}
             for config in (yaml.safe_load(path.read_text(encoding="utf-8")), self._config())
         )
         changed = [f"{k}: {before.get(k)} -> {now.get(k)}" for k in now if before.get(k) != now.get(k)]

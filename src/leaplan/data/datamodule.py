@@ -32,7 +32,7 @@ class VideoDataModule(LightningDataModule):
         protocol: Name of the split protocol; "" takes the dataset's first.
         batch_size: Samples per batch and process.
         validation: Share of the training *videos* set aside for validation where the protocol has none.
-        seed: Of the validation part and of the order of training batches.
+        seed: Of the validation part; the order of training batches follows the run's own seed.
     """
 
     dataset: ClassVar[str]
