@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
@@ -41,12 +42,12 @@ def alone(tmp_path_factory, root) -> Path:
     return config
 
 
-def leaplan(*arguments: object) -> str:
-    """Run the command line as a user does, and return what it printed."""
+def started(*arguments: object) -> subprocess.Popen[str]:
+    """Start the command line as a user does, in a process group of its own."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
     for name in ("MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "PL_GLOBAL_SEED"):
         environment.pop(name, None)
-    process = subprocess.Popen(
+    return subprocess.Popen(
         [sys.executable, "-m", "leaplan", *map(str, arguments)],
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
@@ -54,6 +55,11 @@ def leaplan(*arguments: object) -> str:
         env=environment,
         start_new_session=True,
     )
+
+
+def leaplan(*arguments: object) -> str:
+    """Run the command line to its end, and return what it printed."""
+    process = started(*arguments)
     try:
         out, error = process.communicate(timeout=SECONDS)
     except subprocess.TimeoutExpired:
@@ -119,14 +125,28 @@ def test_two_processes_train_and_end_with_results(alone, root, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_continue_a_run(root, tmp_path):
-    config = uneven(tmp_path, root)
-    leaplan("fit", "--config", config, *TWO, "--final", "none", "--trainer.max_epochs", 1)
-    out = leaplan("fit", "--config", config, *TWO)
-    assert "continuing" in out
-    table = (tmp_path / "runs" / "small" / "metrics.csv").read_text().splitlines()
-    assert [row.split(",")[0] for row in table] == ["epoch", "0", "1"]
-    assert set(results_of(tmp_path / "runs" / "small")["metrics"]) == {"val", "test"}
+def test_two_processes_killed_at_once_continue_to_the_same_result(root, tmp_path):
+    runs = []
+    for name in ("whole", "killed"):
+        (tmp_path / name).mkdir()
+        config = uneven(tmp_path / name, root)
+        command = ["fit", "--config", config, *TWO, "--trainer.max_epochs", 12]
+        run = tmp_path / name / "runs" / "small"
+        if name == "killed":
+            process, table, deadline = started(*command), run / "metrics.csv", time.monotonic() + SECONDS
+            while not (table.is_file() and len(table.read_text().splitlines()) > 2):
+                assert process.poll() is None
+                assert time.monotonic() < deadline
+                time.sleep(0.005)
+            os.killpg(process.pid, signal.SIGKILL)
+            process.communicate()
+            assert not (run / "results.json").exists()
+        out = leaplan(*command)
+        assert ("continuing" in out) == (name == "killed")
+        runs.append(run)
+    whole, killed = runs
+    assert results_of(killed)["metrics"] == results_of(whole)["metrics"]
+    assert (killed / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
 
 
 @pytest.mark.slow
