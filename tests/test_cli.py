@@ -15,9 +15,16 @@ import torch
 import yaml
 
 from leaplan.__main__ import VERBS, help_text, main
+from leaplan.text.small_llama import SmallLlama
 from tests.small_niv import write_small_niv
 
 EPOCHS = 6
+QUERIES = {"width": 16, "layers": 1, "heads": 2}
+
+
+def small_language(cache: str = "/dev/null/nowhere") -> SmallLlama:
+    """A language model that is not worth keeping."""
+    return SmallLlama(width=16, layers=1, heads=2, epochs=1, steps=1, cache=cache)
 
 
 def experiment(folder: Path, root: Path, epochs: int = EPOCHS, **settings) -> Path:
@@ -30,6 +37,7 @@ def experiment(folder: Path, root: Path, epochs: int = EPOCHS, **settings) -> Pa
         "threads": 1,
         "save_every": 1,
         "horizon": 3,
+        "batch_size": 8,
         "data": {
             "class_path": "leaplan.data.niv.Niv",
             "init_args": {
@@ -40,7 +48,6 @@ def experiment(folder: Path, root: Path, epochs: int = EPOCHS, **settings) -> Pa
                     "init_args": {"folder": "processed_data", "rounding": "floor"},
                 },
                 "validation": 0.2,
-                "batch_size": 8,
             },
         },
         "model": {
@@ -57,6 +64,22 @@ def experiment(folder: Path, root: Path, epochs: int = EPOCHS, **settings) -> Pa
     path = folder / "small.yaml"
     path.write_text(yaml.safe_dump({**config, **settings}))
     return path
+
+
+def whole(cache: Path, **settings) -> dict:
+    """Settings of `experiment` that make it PlanLLM with all its parts, both stages and all decodings."""
+    network = {"width": 16, "heads": 2, "layers": 1, "step_queries": QUERIES}
+    language = {"width": 16, "layers": 1, "heads": 2, "epochs": 1, "steps": 1, "cache": str(cache)}
+    model = {
+        "network": {"class_path": "leaplan.planning.network.Planner", "init_args": network},
+        "language": {"class_path": "leaplan.text.small_llama.SmallLlama", "init_args": language},
+        "align_epochs": 2,
+        **settings,
+    }
+    return {
+        "model": {"class_path": "leaplan.planning.module.PlanningModule", "init_args": model},
+        "decode": ["argmax", "viterbi", "generate", "trie", "retrieve"],
+    }
 
 
 @pytest.fixture(scope="module")

@@ -8,10 +8,12 @@ import pytest
 import yaml
 
 from leaplan.__main__ import main
+from leaplan.report.study_file import read_study
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 EXPERIMENTS = sorted((CONFIGS / "experiment").glob("*.yaml"))
-PARTS = sorted(path for path in CONFIGS.glob("*/*.yaml") if path.parent.name != "experiment")
+STUDIES = sorted((CONFIGS / "study").glob("*.yaml"))
+PARTS = sorted(path for path in CONFIGS.glob("*/*.yaml") if path.parent.name not in ("experiment", "study"))
 
 
 def name_of(path: Path) -> str:
@@ -77,7 +79,20 @@ def test_a_part_is_used_by_an_experiment_or_says_that_it_is_an_overlay(path):
 
 @pytest.mark.parametrize("path", [path for path in PARTS if overlay(path)], ids=name_of)
 def test_an_overlay_is_parsed_on_top_of_an_experiment(path, capsys):
-    parsed(capsys, ["fit", "--config", str(EXPERIMENTS[0]), "--config", str(path)])
+    base = CONFIGS / "experiment" / "planllm_captaincook4d_t3.yaml"
+    parsed(capsys, ["fit", "--config", str(base), "--config", str(path)])
+
+
+@pytest.mark.parametrize("path", STUDIES, ids=name_of)
+def test_a_study_is_run_by_the_command_in_its_first_line(path, capsys, monkeypatch):
+    monkeypatch.chdir(CONFIGS.parent)
+    program, *arguments = shlex.split(first_comment(path))
+    assert program == "leaplan"
+    assert arguments[:3] == ["study", f"configs/study/{path.name}", "--config"]
+    assert main([*arguments, "--dry-run"]) == 0
+    commands = [shlex.split(line.partition(": leaplan ")[2]) for line in capsys.readouterr().out.splitlines()]
+    for command in commands[: len(read_study(path).variants)]:  # each variant once
+        parsed(capsys, command)
 
 
 def test_every_dataset_has_experiments_at_horizons_3_and_4():
@@ -87,4 +102,4 @@ def test_every_dataset_has_experiments_at_horizons_3_and_4():
 
 
 def test_no_configuration_file_lies_elsewhere():
-    assert {path for path in CONFIGS.rglob("*") if path.is_file()} == {*EXPERIMENTS, *PARTS}
+    assert {path for path in CONFIGS.rglob("*") if path.is_file()} == {*EXPERIMENTS, *PARTS, *STUDIES}

@@ -11,6 +11,7 @@ VERBS = {
     "validate": ("leaplan.cli", "evaluate a run's best checkpoint on validation data"),
     "test": ("leaplan.cli", "evaluate a run's best checkpoint on test data"),
     "predict": ("leaplan.cli", "write a run's plans for the test windows"),
+    "study": ("leaplan.study", "run variants of an experiment with several seeds, and print tables"),
     "check-data": ("leaplan.data.check", "tell what a dataset folder holds, lacks, and how to mend it"),
     "score": ("leaplan.planning.score", "score anybody's predictions, with intervals and a paired test"),
     "bench": ("leaplan.planning.bench", "measure speed and memory, as ratios within one run"),

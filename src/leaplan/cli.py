@@ -1,6 +1,7 @@
 """The Trainer verbs: fit, validate, test, predict. `fit` continues a run that was cut off, and ends with results."""
 
 import logging
+import os
 import shutil
 import warnings
 from collections.abc import Mapping
@@ -18,12 +19,13 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from leaplan.config_errors import explain
 from leaplan.data.datamodule import VideoDataModule
 from leaplan.errors import ConfigError, UserError
+from leaplan.planning.module import Decoding
 from leaplan.training.callbacks import EpochProgress, EpochSeed, EpochTable, Stopwatch, keep_best_and_last
 from leaplan.training.checkpoints import read_checkpoint
 from leaplan.training.results import read_results
 
 FREE_TO_CHANGE = (
-    *("overwrite", "final", "ckpt_path", "weights_only", "runs", "root", "threads", "save_every"),
+    *("overwrite", "final", "ckpt_path", "weights_only", "runs", "root", "threads", "save_every", "decode"),
     *("trainer.accelerator", "trainer.strategy", "trainer.logger", "trainer.callbacks", "trainer.profiler"),
 )
 """Settings in which the second start of a run may differ from the first: where it runs, not what it learns."""
@@ -86,6 +88,7 @@ class LeaplanCLI(LightningCLI):
         parser.add_argument("--runs", type=str, default="runs", help="Folder of all runs.")
         parser.add_argument("--root", type=str, default="data", help="Folder that holds the dataset.")
         parser.add_argument("--horizon", type=int, default=3, help="T, number of steps to plan.")
+        parser.add_argument("--batch_size", type=int, default=32, help="Samples per batch and process.")
         parser.add_argument(
             "--threads", type=int, default=0, help="CPU threads of torch; 0 leaves it to torch. Small nets: 1."
         )
@@ -97,7 +100,16 @@ class LeaplanCLI(LightningCLI):
             default="test",
             help="Split that the best checkpoint is evaluated on after `fit`. Use val while choosing settings.",
         )
+        parser.add_argument(
+            "--decode",
+            type=list[Decoding] | Decoding,
+            default=["argmax", "viterbi"],
+            help="How `validate` and `test` read plans off the planner: one of "
+            "argmax, viterbi, generate, trie, retrieve, or a list of them.",
+        )
+        parser.link_arguments("decode", "model.init_args.decode")
         parser.link_arguments("root", "data.init_args.root")
+        parser.link_arguments("batch_size", "data.init_args.batch_size")
         parser.link_arguments("horizon", "data.init_args.view.init_args.horizon")
 
     def _parse_ckpt_path(self) -> None:
@@ -113,9 +125,18 @@ class LeaplanCLI(LightningCLI):
             self.settings["ckpt_path"] = str(self.run_folder / "checkpoints" / "best.ckpt")
         if self.settings.get("ckpt_path") is not None:
             read_checkpoint(Path(self.settings["ckpt_path"]))
+            self._bring_language_model(Path(self.settings["ckpt_path"]))
         self.settings["weights_only"] = True
         if self.settings.threads:
             torch.set_num_threads(self.settings.threads)
+
+    @rank_zero_only
+    def _bring_language_model(self, checkpoint: Path) -> None:
+        """Copy the small language model of another run, that its checkpoint was trained with, into this run."""
+        theirs = checkpoint.resolve().parent.parent / "language_model"
+        ours = self.run_folder / "language_model"
+        if theirs.is_dir() and not ours.exists():
+            shutil.copytree(theirs, ours)
 
     def _prepare_run(self) -> None:
         """Refuse to touch a finished run, clear an overwritten one, find where a cut-off one stopped."""
@@ -233,6 +254,7 @@ def users_mistake(error: BaseException | None) -> UserError | None:
 
 def quiet() -> None:
     """Silence advice of the libraries that does not apply here; errors and our own words remain."""
+    os.environ.setdefault("TQDM_DISABLE", "1")  # bars of the libraries; ours are drawn by rich
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.ERROR)
     for message in (
@@ -242,6 +264,7 @@ def quiet() -> None:
         ".*does not have many workers.*",
         ".*Checkpoint directory.*exists and is not empty.*",
         ".*sync_dist=True.*",
+        ".*is_gradient_checkpointing.*",
         ".*number of training batches.*",
         ".*LeafSpec.*",
         ".*isinstance.treespec.*",

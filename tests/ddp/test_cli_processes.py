@@ -29,7 +29,8 @@ def uneven(folder: Path, root: Path) -> Path:
     """An experiment whose splits do not divide by two."""
     config = experiment(folder, root, epochs=2)
     content = yaml.safe_load(config.read_text())
-    content["data"]["init_args"].update(batch_size=4, validation=0.13)
+    content["batch_size"] = 4
+    content["data"]["init_args"].update(validation=0.13)
     config.write_text(yaml.safe_dump(content))
     return config
 

@@ -7,6 +7,7 @@ import gzip
 import json
 import shutil
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 from typing import NamedTuple
 
@@ -23,8 +24,9 @@ from leaplan.data.sources import Features, SegmentFeatures
 from leaplan.data.views import PlanningWindows
 from leaplan.planning.module import PlanningModule
 from leaplan.planning.network import Planner
+from leaplan.planning.reading import Answers
 from tests.small_niv import write_small_niv
-from tests.test_cli import experiment
+from tests.test_cli import QUERIES, experiment, small_language, whole
 
 HORIZON = 5  # the small dataset's videos have five steps, so each is one window
 EVERYTHING = {  # every part that a planner may have, switched on
@@ -35,18 +37,17 @@ EVERYTHING = {  # every part that a planner may have, switched on
     "direct_width": 16,
     "recall_share": 0.5,
     "suppress_places": 1.0,
+    "step_queries": QUERIES,
 }
+DECODINGS = ["argmax", "viterbi", "generate", "trie", "retrieve"]
 
 
-class Answers(NamedTuple):
+class Asked(NamedTuple):
     """What a planner says of a split."""
 
     sample_id: list[str]
     steps: Tensor
-    log_emissions: Tensor
-    argmax: Tensor
-    viterbi: Tensor
-    score: Tensor
+    answers: Answers
 
 
 def build(data: VideoDataModule, seed: int = 0) -> PlanningModule:
@@ -56,33 +57,44 @@ def build(data: VideoDataModule, seed: int = 0) -> PlanningModule:
         return Planner(*sizes, **EVERYTHING)
 
     torch.manual_seed(seed)
-    module = PlanningModule(network=network)
-    module._trainer = SimpleNamespace(datamodule=data)
-    module.configure_model()
+    module = PlanningModule(network=network, language=small_language(), decode=DECODINGS)
+    with TemporaryDirectory() as folder:
+        module._trainer = trainer_of(data, folder)
+        module.configure_model()
     with torch.no_grad():
         for parameter in module.parameters():
             parameter.add_(0.3 * torch.randn_like(parameter))
     return module.eval()
 
 
+def trainer_of(data: VideoDataModule, folder: str = "") -> SimpleNamespace:
+    """As much of a trainer as building and predicting ask for."""
+    return SimpleNamespace(
+        datamodule=data, default_root_dir=folder, state=SimpleNamespace(fn="predict"), ckpt_path=None
+    )
+
+
 @torch.no_grad()
-def ask(module: PlanningModule, data: VideoDataModule, keep: set[str] | None = None) -> Answers:
+def ask(module: PlanningModule, data: VideoDataModule, keep: set[str] | None = None) -> Asked:
     """Plan the test windows through the module's own step."""
-    module._trainer = SimpleNamespace(datamodule=data)
+    module._trainer = trainer_of(data)
+    module.on_predict_epoch_start()
     said = []
     module.outcome.update = lambda *given: said.append(given)
     windows = data.windows("test")
     rows = [i for i, w in enumerate(windows.windows) if keep is None or w.sample_id in keep]
     batch = windows.__getitems__(rows)
     module.predict_step(batch, 0)
-    ((_, steps, plans, log_emissions, score),) = said
-    return Answers(batch["sample_id"], steps, log_emissions, plans["argmax"], plans["viterbi"], score)
+    ((_, steps, answers),) = said
+    return Asked(batch["sample_id"], steps, answers)
 
 
-def assert_same_answers(one: Answers, other: Answers) -> None:
+def assert_same_answers(one: Asked, other: Asked) -> None:
     assert one.sample_id == other.sample_id
-    for name in ("log_emissions", "argmax", "viterbi", "score"):
-        assert torch.equal(getattr(one, name), getattr(other, name)), name
+    assert list(one.answers.plans) == DECODINGS
+    for name, ours, theirs in zip(Answers._fields, one.answers, other.answers, strict=True):
+        for key in DECODINGS if name == "plans" else [...]:
+            assert torch.equal(ours[key], theirs[key]), f"{name} {key}"
 
 
 # --- the small dataset ---------------------------------------------------------------------------------------
@@ -150,7 +162,7 @@ def test_plan_ignores_everything_before_start_and_after_goal(copy, clean, planne
 def test_plan_sees_each_observed_second(side, second, copy, clean, planner):
     change_features(copy, clean, "test", lambda a, b, n: [(a if side == "start" else b) + second])
     changed, before = ask(planner, load(copy)), ask(planner, clean)
-    assert (changed.log_emissions != before.log_emissions).flatten(1).any(1).all()
+    assert (changed.answers.log_emissions != before.answers.log_emissions).flatten(1).any(1).all()
 
 
 def relabel(path: Path, change) -> None:
@@ -224,7 +236,7 @@ def test_a_planner_is_built_from_all_training_videos(copy, clean):
 def trained(tmp_path_factory, root) -> Path:
     """The experiment of a finished run."""
     folder = tmp_path_factory.mktemp("trained")
-    config = experiment(folder, root, epochs=3, horizon=HORIZON)
+    config = experiment(folder, root, epochs=4, horizon=HORIZON, **whole(folder / "cache"))
     assert main(["fit", "--config", str(config)]) == 0
     return config
 
@@ -261,7 +273,7 @@ def test_a_checkpoint_writes_the_same_plans_whatever_the_truth(verb, spoil, trai
     assert (after != before) == (spoil is not spoil_between)  # the file tells the truth beside the plans
     for one, other in zip(after, before, strict=True):
         assert one["sample_id"] == other["sample_id"]
-        for key in ("plans", "top_5", "log_probability"):
+        for key in ("plans", "top_5", "log_probability", "sentence", "probability", "alternatives"):
             assert one[key] == other[key]
 
 
@@ -346,7 +358,9 @@ def test_plan_of_a_real_video_ignores_everything_but_start_and_goal(kitchens, sh
     changed = load_kitchens(changed_archive(shared, tmp_path, spoil), kitchens.view.horizon)
     assert_same_answers(ask(planner, changed, chosen), before)
     others = {w.sample_id for w in kitchens.windows("test").windows} - chosen
-    assert not torch.equal(ask(planner, changed, others).log_emissions, ask(planner, kitchens, others).log_emissions)
+    assert not torch.equal(
+        ask(planner, changed, others).answers.log_emissions, ask(planner, kitchens, others).answers.log_emissions
+    )
 
 
 def test_plan_of_a_real_video_ignores_its_true_steps(kitchens, shared, tmp_path):

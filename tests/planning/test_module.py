@@ -1,6 +1,7 @@
 """The module that trains a planner: its loss, what it measures before training, how it chooses, what it saves."""
 
 from itertools import pairwise, product
+from tempfile import TemporaryDirectory
 from types import SimpleNamespace
 
 import numpy as np
@@ -10,11 +11,13 @@ import torch
 from leaplan.data.niv import Niv
 from leaplan.data.sources import Features
 from leaplan.data.views import PlanningWindows
-from leaplan.errors import CheckpointError
+from leaplan.errors import CheckpointError, ConfigError
 from leaplan.planning.module import PlanningModule
-from leaplan.planning.network import Planner
+from leaplan.planning.network import Mixture, Planner
+from leaplan.planning.reading import Answers
 from leaplan.text.descriptions import PrecomputedSteps
 from tests.small_niv import write_small_niv
+from tests.test_cli import QUERIES, small_language
 
 T, N, K, B = 3, 10, 2, 8
 
@@ -36,8 +39,11 @@ def build(data: Niv, network: dict | None = None, **settings) -> PlanningModule:
     sizes = {"width": 16, "heads": 2, "layers": 1, **(network or {})}
     torch.manual_seed(0)
     module = PlanningModule(network=lambda *given: Planner(*given, **sizes), **settings)
-    module._trainer = SimpleNamespace(datamodule=data, state=SimpleNamespace(fn="fit"))
-    module.configure_model()
+    with TemporaryDirectory() as folder:
+        module._trainer = SimpleNamespace(
+            datamodule=data, state=SimpleNamespace(fn="fit"), default_root_dir=folder, current_epoch=0, ckpt_path=None
+        )
+        module.configure_model()
     logged: dict[str, float] = {}
     module.log = lambda name, value, **options: logged.update({name: torch.as_tensor(value).item()})
     module.log_dict = lambda values, **options: logged.update(values)
@@ -113,19 +119,16 @@ def test_the_loss_is_the_one_written_out(name, readers, data):
     batch = batch_of(data)
     loss = module.training_step(batch, 0).item()
     assert loss == pytest.approx(expected_loss(module, batch, settings), rel=1e-5)
-    assert module.logged["train/loss"] == pytest.approx(loss / (1 + readers), rel=1e-6)
+    assert module.logged["train/loss"] == pytest.approx(loss, rel=1e-6)
 
 
 def test_the_loss_of_mixed_windows_is_the_mixture_of_losses(data):
     settings = {**PLAIN, **LOSSES["all"]}
-    module = build(data, mixup=1.0, **settings)
+    module = build(data, {"layers": 0, "direct_readers": 2, "direct_width": 8}, mixup=1.0, **settings)
     batch = batch_of(data)
-    shares = torch.linspace(0.5, 1, B)
-    module._shares = lambda count: shares
-    torch.manual_seed(3)
+    shares, order = torch.linspace(0.5, 1, B), torch.randperm(B)
+    module._mixture = lambda steps: Mixture(shares, order)
     loss = module.training_step(batch, 0).item()
-    torch.manual_seed(3)
-    order = torch.randperm(B)
     expected = 0.0
     for window, share in enumerate(shares.tolist()):
         other = int(order[window])
@@ -141,9 +144,19 @@ def test_the_loss_of_mixed_windows_is_the_mixture_of_losses(data):
 
 
 def test_a_window_keeps_at_least_half_of_itself_in_a_mixture(data):
-    shares = build(data, mixup=0.4)._shares(500)
-    assert float(shares.min()) >= 0.5
-    assert float(shares.max()) <= 1.0
+    mixture = build(data, mixup=0.4)._mixture(torch.zeros(500, T))
+    assert float(mixture.share.min()) >= 0.5
+    assert float(mixture.share.max()) <= 1.0
+    assert sorted(mixture.order.tolist()) == list(range(500))
+
+
+def test_only_the_direct_readers_see_mixed_windows(data):
+    module = build(data, {"direct_readers": 2, "direct_width": 8}, mixup=1.0)
+    batch = batch_of(data)
+    seen = []
+    module.network.attend.states.register_forward_pre_hook(lambda _, given: seen.append(given[0]))
+    module.training_step(batch, 0)
+    assert torch.equal(seen[0], module.network.observe(batch["start"], batch["goal"]))
 
 
 def test_a_window_without_a_task_teaches_its_steps_alone(data):
@@ -154,12 +167,117 @@ def test_a_window_without_a_task_teaches_its_steps_alone(data):
     assert loss == pytest.approx(expected_loss(module, batch_of(data), PLAIN), rel=1e-5)
 
 
-@pytest.mark.parametrize("settings", [{}, {"direct_readers": 2, "direct_width": 8, "recall_share": 0.5}])
-def test_every_parameter_learns(settings, data):
+@pytest.mark.parametrize(
+    "settings",
+    [{}, {"direct_readers": 2, "direct_width": 8, "recall_share": 0.5}, {"step_queries": QUERIES}],
+)
+@pytest.mark.parametrize("speaks", [False, True])
+def test_every_parameter_learns(settings, speaks, data):
     """A parameter that no loss reaches would stop training on several processes."""
-    module = build(data, settings).train()
+    module = build(data, settings, language=small_language() if speaks else None).train()
     module.training_step(batch_of(data), 0).backward()
     assert [name for name, p in module.named_parameters() if p.requires_grad and p.grad is None] == []
+
+
+# --- PlanLLM: both stages ------------------------------------------------------------------------------------
+
+
+def test_the_first_stage_learns_from_alignment_alone(data):
+    module = build(data, {"step_queries": QUERIES}, language=small_language(), align_epochs=1).train()
+    module.network.attend.alignment.sample_negatives = False
+    for part in module.modules():
+        if isinstance(part, torch.nn.Dropout):
+            part.p = 0.0
+    batch = batch_of(data)
+    loss = module.training_step(batch, 0)
+    both = module.network.align(batch["start"], batch["goal"], module.y, batch["steps"])
+    assert loss.item() == pytest.approx(both.sum().item(), rel=1e-5)
+    loss.backward()
+    touched = {name for name, p in module.named_parameters() if p.grad is not None and p.grad.abs().sum() > 0}
+    assert {".".join(name.split(".")[:3]) for name in touched} == {
+        "network.attend.states",
+        "network.attend.queries",
+        "network.attend.alignment",
+    }
+
+
+def test_the_loss_of_the_second_stage_is_equation_15(data):
+    weights = {"alignment_weight": 0.3, "similarity_weight": 0.7, "caption_weight": 1.1, "step_weight": 0.9}
+    module = build(data, {"step_queries": QUERIES}, language=small_language(), **{**PLAIN, **weights})
+    batch = batch_of(data)
+    steps = batch["steps"]
+    attend, loss = module.network.attend, module.training_step(batch, 0).item()
+    with torch.no_grad():
+        states, queries = attend.perceive(module.network.observe(batch["start"], batch["goal"]))
+        contrast, match = attend.alignment(attend.queries, states, queries, module.y.mean(1)[steps], steps)
+        logits, likeness = module(batch["start"], batch["goal"]).steps[0], attend.alignment.classify(queries, module.y)
+        said = [caption_loss(attend.language, states[[i]], queries[[i]], steps[i].tolist()) for i in range(B)]
+
+    def cross_entropy(scores):
+        scores = log_softmax(scores.double().numpy())
+        return -np.mean([scores[i, t, step] for i, plan in enumerate(steps.tolist()) for t, step in enumerate(plan)])
+
+    expected = 0.3 * float(contrast + match) + 0.7 * cross_entropy(likeness)
+    expected += 0.9 * cross_entropy(logits) + 1.1 * np.mean(said)
+    assert loss == pytest.approx(expected, rel=1e-4)
+
+
+def caption_loss(language, states, queries, steps: list[int]) -> float:
+    """L_ASC of one window, without padding and token by token."""
+    prompt, _ = language.prompt(states, queries)
+    captions, total = language.captions, 0.0
+    ids = captions.opening + [t for s in steps for t in (*captions.pieces[s], *captions.separator)]
+    ids = ids[: -len(captions.separator)] + captions.closing
+    for number, token in enumerate(ids):
+        said = language.model.embed(torch.tensor([ids[:number]], dtype=torch.int64))
+        logits = language.model.logits(language.model(torch.cat([prompt, said], dim=1)).hidden[0, -1])
+        total -= log_softmax(logits.double().numpy())[token]
+    return total / len(ids)
+
+
+def test_the_caption_does_not_reach_what_the_step_decoder_reads(data):
+    """The hidden states at the queries are the same whatever caption follows, and without any."""
+    module = build(data, {"step_queries": QUERIES}, language=small_language())
+    batch, attend = batch_of(data), module.network.attend
+    with torch.no_grad():
+        states, queries = attend.perceive(module.network.observe(batch["start"], batch["goal"]))
+        alone = attend.language(states, queries)
+        for steps in (batch["steps"], (batch["steps"] + 1) % N):
+            torch.testing.assert_close(attend.language.learn(states, queries, steps)[0], alone, atol=1e-6, rtol=1e-5)
+
+
+def test_a_second_stage_begins_where_the_first_ended(data, tmp_path):
+    first = build(data, {"step_queries": QUERIES})
+    with torch.no_grad():
+        for parameter in first.parameters():
+            parameter.add_(torch.randn_like(parameter))
+    torch.save(saved(first), tmp_path / "first.ckpt")
+    second = build(
+        data, {"step_queries": QUERIES}, language=small_language(), aligned_from=str(tmp_path / "first.ckpt")
+    )
+    ours, theirs = second.state_dict(), first.state_dict()
+    loaded = {name for name in ours if name in theirs and torch.equal(ours[name], theirs[name])}
+    for part in ("states", "queries", "alignment"):
+        names = {name for name in ours if name.startswith(f"network.attend.{part}.")}
+        assert names
+        assert names <= loaded
+    assert "network.attend.classify.weight" not in loaded
+
+
+def test_a_first_stage_of_another_horizon_or_size_is_refused(data, tmp_path):
+    for name, other in (("horizon", build(load(data.root, 4), {"step_queries": QUERIES})),
+                        ("size", build(data, {"step_queries": {**QUERIES, "layers": 2}}))):  # fmt: skip
+        torch.save(saved(other), tmp_path / f"{name}.ckpt")
+    with pytest.raises(CheckpointError, match="horizon: 4, the data has 3"):
+        build(data, {"step_queries": QUERIES}, aligned_from=str(tmp_path / "horizon.ckpt"))
+    with pytest.raises(CheckpointError, match=r"size\.ckpt does not fit the network: unexpected"):
+        build(data, {"step_queries": QUERIES}, aligned_from=str(tmp_path / "size.ckpt"))
+
+
+@pytest.mark.parametrize(("decode", "what"), [("trie", "language"), ("generate", "language"), ("retrieve", "queries")])
+def test_a_decoding_that_the_planner_cannot_do_is_refused(decode, what, data):
+    with pytest.raises(ConfigError, match=f"'{decode}' needs a planner trained with .*{what}"):
+        build(data, decode=decode)
 
 
 # --- what is measured before training ------------------------------------------------------------------------
@@ -202,7 +320,8 @@ def selection(module: PlanningModule, data: Niv, plans: torch.Tensor) -> tuple[t
     emissions = torch.zeros(len(windows), T, N).log_softmax(-1)
     index = torch.arange(len(windows))
     both = {"argmax": windows.steps, "viterbi": plans}
-    module.outcome.update(index, windows.steps, both, emissions, torch.zeros(len(windows)))
+    module.on_validation_epoch_start()
+    module.outcome.update(index, windows.steps, Answers(emissions, both, torch.zeros(len(windows))))
     module.on_validation_epoch_end()
     right = plans == windows.steps
     return torch.tensor(module.logged[module.monitor]), (int(right.all(1).sum()), int(right.sum()))

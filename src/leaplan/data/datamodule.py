@@ -1,6 +1,7 @@
 """Annotations x view x source to loaders: the base class of all datasets."""
 
 from abc import abstractmethod
+from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import ClassVar
@@ -11,11 +12,11 @@ from torch.utils.data import DataLoader
 
 from leaplan.data.files import dataset_folder
 from leaplan.data.loading import Batch, RankSampler, SingleSteps, WindowTensors
-from leaplan.data.sources import Source
+from leaplan.data.sources import Observed, Source
 from leaplan.data.splits import carve_validation
 from leaplan.data.views import PlanningWindows
 from leaplan.errors import DataError
-from leaplan.records import Annotations, PlanningProblem
+from leaplan.records import Annotations, PlanningProblem, Vocabulary
 
 SPLITS = ("train", "val", "test")
 
@@ -75,25 +76,38 @@ class VideoDataModule(LightningDataModule):
         return dataset_folder(self.root, self.folders)
 
     @cached_property
+    def official(self) -> Annotations:
+        """The annotations under the official splits, as far as they have features."""
+        return self.source.restrict(self.read(), self.folder)
+
+    @cached_property
     def annotations(self) -> Annotations:
         """The annotations as trained on: with features, and with a validation part."""
-        annotations = self.source.restrict(self.read(), self.folder)
-        return carve_validation(annotations, self.validation, self.seed)
+        return carve_validation(self.official, self.validation, self.seed)
 
     def setup(self, stage: str | None = None) -> None:
         """Cut the windows of all splits and gather their features into memory."""
         if self._tensors:
             return
-        windows = {split: self.view(self.annotations, split) for split in SPLITS}
-        self._refuse_empty({split: len(found) for split, found in windows.items()})
-        observed = {split: self.source.observe(windows[split], self.folder) for split in SPLITS}
-        self._refuse_empty({split: len(kept) for split, (kept, _, _) in observed.items()})
-        self._dropped = {split: len(windows[split]) - len(kept) for split, (kept, _, _) in observed.items()}
+        observed = self.observe(self.annotations, SPLITS)
         seen = {window.steps for window in observed["train"][0]}
         self._tensors = {split: WindowTensors(*observed[split], seen) for split in SPLITS}
 
-    def _refuse_empty(self, counts: dict[str, int]) -> None:
-        longest = max((len(video.segments) for video in self.annotations.videos), default=0)
+    def observe(self, annotations: Annotations, splits: Sequence[str]) -> dict[str, Observed]:
+        """Return the windows of `splits` and what is seen of them.
+
+        Raises:
+            DataError: A split has no window.
+        """
+        windows = {split: self.view(annotations, split) for split in splits}
+        self._refuse_empty(annotations, {split: len(found) for split, found in windows.items()})
+        observed = {split: self.source.observe(windows[split], self.folder) for split in splits}
+        self._refuse_empty(annotations, {split: len(kept) for split, (kept, _, _) in observed.items()})
+        self._dropped = {split: len(windows[split]) - len(kept) for split, (kept, _, _) in observed.items()}
+        return observed
+
+    def _refuse_empty(self, annotations: Annotations, counts: dict[str, int]) -> None:
+        longest = max((len(video.segments) for video in annotations.videos), default=0)
         if longest < self.view.horizon:
             raise DataError(
                 f"no video of {self.dataset} has {self.view.horizon} steps to plan; the longest has {longest}",
@@ -117,6 +131,11 @@ class VideoDataModule(LightningDataModule):
         _, seconds, width = self._tensors["train"].start.shape
         return PlanningProblem(self.view.horizon, self.annotations.vocabulary, seconds, width)
 
+    @property
+    def target_vocabulary(self) -> Vocabulary:
+        """The classes that the test windows' step ids refer to: those of `problem`, unless data are crossed."""
+        return self.annotations.vocabulary
+
     def training_sequences(self) -> list[tuple[int, ...]]:
         """Return the step ids of whole training videos, that transitions are counted in."""
         if self.annotations.windows is not None:  # whole videos would show the windows held out for testing
@@ -139,16 +158,19 @@ class VideoDataModule(LightningDataModule):
 
     def facts(self) -> dict[str, object]:
         """Return what `results.json` says about the data."""
-        dropped = ", ".join(f"{split} {count}" for split, count in self._dropped.items() if count)
-        note = (f"windows that end beyond their feature arrays are left out: {dropped}",) if dropped else ()
         return {
             "dataset": self.dataset,
             "split": self.protocol,
             "sha256": self.annotations.sha256,
             "samples": {split: len(tensors) for split, tensors in self._tensors.items()},
             "videos": {split: len(self.annotations.of_split(split)) for split in SPLITS},
-            "notes": [*self.annotations.notes, *note],
+            "notes": [*self.annotations.notes, *self.left_out()],
         }
+
+    def left_out(self) -> list[str]:
+        """Return a note on the windows that were cut but could not be observed, if there are any."""
+        dropped = ", ".join(f"{split} {count}" for split, count in self._dropped.items() if count)
+        return [f"windows that end beyond their feature arrays are left out: {dropped}"] if dropped else []
 
     def train_dataloader(self) -> DataLoader[Batch]:
         """Shuffled anew each epoch, by the run's seed and the epoch's number alone."""

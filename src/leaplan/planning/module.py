@@ -1,80 +1,132 @@
-"""The planner as Lightning trains and evaluates it: losses, decodings, metrics, results."""
+"""The planner as Lightning trains and evaluates it: stages, losses, decodings (PlanLLM, Eq. 15)."""
 
-import os
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import torch
 from lightning import LightningModule
 from torch import Tensor
 
+from leaplan.planning import recording
+from leaplan.planning.assembly import free_form, identity, language_parts
+from leaplan.planning.attentive import PlannerOutput
+from leaplan.planning.calibration import calibrate
+from leaplan.planning.captions import label_texts
 from leaplan.planning.chain import plans_from_uniforms, uniforms_of_samples
-from leaplan.planning.decoding import argmax_plan, transition_counts, transition_log_probabilities, viterbi
+from leaplan.planning.decoding import transition_counts, transition_log_probabilities
+from leaplan.planning.freeform import Writing, refuse_impossible
+from leaplan.planning.language import LanguageParts
 from leaplan.planning.losses import plan_loss, step_loss, task_loss
-from leaplan.planning.network import Planner, PlannerOutput, TrainingWindows
-from leaplan.planning.outcome import Outcome, Plans, figures, print_table, write_predictions
+from leaplan.planning.network import Mixture, Planner, TrainingWindows
+from leaplan.planning.outcome import Emissions, Outcome, Plans, figures
 from leaplan.planning.probabilistic import SampledPlanMetrics
+from leaplan.planning.reading import CLOSED_SET, PlanReader
 from leaplan.planning.recall import SingleSteps
 from leaplan.records import PlanningProblem
-from leaplan.text.descriptions import NamedSteps, StepDescriptions, content_hash
-from leaplan.training.callbacks import Stopwatch
-from leaplan.training.checkpoints import refuse_misfit, refuse_other, trainable_state
+from leaplan.text.causal import LanguageSource
+from leaplan.text.descriptions import NamedSteps, StepDescriptions
+from leaplan.training.checkpoints import load_part, refuse_misfit, refuse_other, trainable_state
 from leaplan.training.optim import adamw, warmup_cosine
-from leaplan.training.results import peak_memory_mb, update_results
+from leaplan.training.results import read_results
 
-NetworkFactory = Callable[[int, int, int, int, int, int], Planner]
+NetworkFactory = Callable[[int, int, int, int, int, int, LanguageParts | None], Planner]
+Decoding = Literal["argmax", "viterbi", "generate", "trie", "retrieve"]
+ALTERNATIVES = 5  # plans with probabilities per window, in predictions
+FIRST_STAGE = ("network.observe", "network.attend.states", "network.attend.queries", "network.attend.alignment")
 
 
 class PlanningModule(LightningModule):
-    """Train a `Planner` on windows and evaluate its plans.
+    """Train a `Planner` on windows, in two stages, and evaluate its plans.
 
     Sizes (horizon, classes, feature width) and vocabulary come from the data and are kept in checkpoints,
-    so that no setting repeats them.
+    so that no setting repeats them. The first stage learns from L_MIM alone, the second from
+    L = L_MIM + L_ASC + L_SD (Eq. 15).
 
     Args:
-        network: Builds the network from (horizon, classes, tasks, seconds, feature width, text width).
+        network: Builds the network from (horizon, classes, tasks, seconds, feature width, text width, language).
         descriptions: What is known in words about each step class.
+        language: A causal language model; None plans without one.
+        prompt: What it is asked: a file, or the name of a prompt that comes with leaplan.
+        align_epochs: Epochs of the first stage, out of `trainer.max_epochs`.
+        aligned_from: Checkpoint of a first stage to start from, instead of `align_epochs`.
         learning_rate, weight_decay: Of AdamW.
-        warmup_steps: Linear warm-up; a half cosine to zero follows.
+        query_learning_rate: Of the Q-Former; 0 is `learning_rate`.
+        language_learning_rate: Of the language model's weights that learn; 0 is `learning_rate`.
+        warmup_steps: Linear warm-up of each stage; a half cosine to zero follows.
         label_smoothing: Of the step and task cross-entropies.
         focal: γ of the focal step loss; 0 is plain cross-entropy.
+        step_weight: Weight of L_SD, the step cross-entropy.
+        alignment_weight: Weight of L_MIM.
+        similarity_weight: Weight of the cross-entropy of step queries against the descriptions of all labels.
+        caption_weight: Weight of L_ASC.
         task_weight: Weight of the task loss.
         plan_weight: Weight of the differentiable Viterbi loss: the negative log-likelihood of the true plan under
             emissions and transitions together.
-        mixup: Windows are mixed in pairs with shares from Beta(mixup, mixup); 0 leaves them alone.
+        mixup: Direct readers see windows mixed in pairs with shares from Beta(mixup, mixup); 0 leaves them alone.
         smoothing: α added to the transition counts of the training videos.
         samples: Plans drawn per test window for ModePrec, ModeRec, KL and NLL; 0 leaves them out.
         sharpen: Exponent of the step probabilities before they meet the transitions; choose it on validation data.
+        decode: How plans are read off in `validate` and `test`: one or several of argmax, viterbi, generate (write
+            freely, find the nearest labels), trie (the likeliest caption made of labels), retrieve (the labels whose
+            descriptions are nearest to the step queries).
+        select: The decoding whose success rate on validation data chooses the checkpoint; of several, their mean.
+        writing: How the language model writes.
     """
 
     monitor = "val/selection"
-    watch = ("train/loss", "val/argmax/success_rate", "val/viterbi/success_rate")
 
     def __init__(
         self,
         network: NetworkFactory = Planner,
         descriptions: StepDescriptions | None = None,
+        language: LanguageSource | None = None,
+        prompt: str = "plan_short",
+        align_epochs: int = 0,
+        aligned_from: str = "",
         learning_rate: float = 1e-3,
         weight_decay: float = 0.05,
+        query_learning_rate: float = 0.0,
+        language_learning_rate: float = 0.0,
         warmup_steps: int = 0,
         label_smoothing: float = 0.1,
         focal: float = 0.0,
+        step_weight: float = 1.0,
+        alignment_weight: float = 1.0,
+        similarity_weight: float = 1.0,
+        caption_weight: float = 1.0,
         task_weight: float = 1.0,
         plan_weight: float = 0.0,
         mixup: float = 0.0,
         smoothing: float = 1e-6,
         sharpen: float = 1.0,
         samples: int = 1500,
+        decode: list[Decoding] | Decoding = ["argmax", "viterbi"],  # noqa: B006, it is only read
+        select: list[Decoding] | Decoding = "viterbi",
+        writing: Writing | None = None,
     ) -> None:
         super().__init__()
         self.factory = network
         self.descriptions = descriptions or NamedSteps()
+        self.language_source, self.prompt = language, prompt
+        self.align_epochs, self.aligned_from = align_epochs, aligned_from
         self.learning_rate, self.weight_decay, self.warmup_steps = learning_rate, weight_decay, warmup_steps
-        self.label_smoothing, self.focal = label_smoothing, focal
-        self.task_weight, self.plan_weight, self.mixup = task_weight, plan_weight, mixup
+        self.query_learning_rate, self.language_learning_rate = query_learning_rate, language_learning_rate
+        self.label_smoothing, self.focal, self.mixup = label_smoothing, focal, mixup
+        self.step_weight, self.task_weight, self.plan_weight = step_weight, task_weight, plan_weight
+        self.alignment_weight, self.similarity_weight = alignment_weight, similarity_weight
+        self.caption_weight = caption_weight
         self.smoothing, self.sharpen, self.samples = smoothing, sharpen, samples
+        self.decode, self.select = ([x] if isinstance(x, str) else list(dict.fromkeys(x)) for x in (decode, select))
+        self.writing = writing or Writing()
         self.network: Planner | None = None
+        self.strict_loading = False  # frozen weights are in no checkpoint; `on_load_checkpoint` checks the rest
+
+    @property
+    def watch(self) -> tuple[str, ...]:
+        """Values to show while training goes on."""
+        shown = [f"val/{name}/success_rate" for name in dict.fromkeys([*CLOSED_SET, *self.select])]
+        return ("train/loss", "val/alignment_loss", *shown)
 
     # --- building -----------------------------------------------------------------------------------
 
@@ -82,7 +134,13 @@ class PlanningModule(LightningModule):
         """Build the network for the data that the trainer holds."""
         data: Any = self.trainer.datamodule
         if self.network is None:
-            self.build(data.problem, data.training_sequences(), data.windows("train"), data.single_steps)
+            self.build(
+                data.problem,
+                data.training_sequences(),
+                data.windows("train"),
+                data.single_steps,
+                Path(self.trainer.default_root_dir),
+            )
 
     def build(
         self,
@@ -90,6 +148,7 @@ class PlanningModule(LightningModule):
         sequences: Sequence[Sequence[int]],
         training: TrainingWindows,
         singles: Callable[[], SingleSteps | None],
+        folder: Path | None = None,
     ) -> None:
         """Build the network for `problem`, and measure on training data what is not learnt.
 
@@ -98,10 +157,12 @@ class PlanningModule(LightningModule):
             sequences: Step ids of whole training videos, for the transitions.
             training: The training windows.
             singles: Gives the single steps of the training videos.
+            folder: Run folder, where a small language model is kept; None keeps it nowhere.
         """
         self.problem = problem
         y = torch.from_numpy(self.descriptions.embed(problem.vocabulary))  # (N, M, text width)
         vocabulary = problem.vocabulary
+        language = language_parts(self.language_source, self.prompt, problem, sequences, folder)
         self.network = self.factory(
             problem.horizon,
             len(vocabulary.steps),
@@ -109,29 +170,44 @@ class PlanningModule(LightningModule):
             problem.seconds,
             problem.width,
             y.shape[-1],
+            language,
         )
         self.network.fit(training, singles)
         self.register_buffer("y", y, persistent=False)
         counts = transition_counts(sequences, len(vocabulary.steps))
         self.register_buffer("log_transitions", transition_log_probabilities(counts, self.smoothing))
-        self.outcome = Outcome(problem.horizon)
-        self.identity = {
-            "horizon": problem.horizon,
-            "seconds": problem.seconds,
-            "feature width": problem.width,
-            "steps": [step.name for step in vocabulary.steps],
-            "tasks": list(vocabulary.tasks),
-            "descriptions": content_hash(y.numpy()),
-        }
+        self.identity = identity(problem, y.numpy(), language)
+        reader = self.network.attend
+        if reader is not None and reader.language is not None:
+            reader.language.refuse_long_captions()
+        refuse_impossible([*self.decode, *self.select], reader)
+        if self.aligned_from:
+            load_part(self, Path(self.aligned_from), FIRST_STAGE, self._aligned_identity())
+
+    def _aligned_identity(self) -> dict[str, Any]:
+        """What a first stage must have in common with this run."""
+        return {key: value for key, value in self.identity.items() if key != "language model"}
 
     def configure_optimizers(self) -> Any:
-        """AdamW with a half cosine over all steps of the run."""
-        optimizer = adamw([self], self.learning_rate, self.weight_decay)
+        """AdamW, with a half cosine over the steps of each stage."""
+        assert self.network is not None
+        others, reader = {}, self.network.attend
+        if reader is not None and reader.queries is not None and self.query_learning_rate:
+            others[reader.queries] = self.query_learning_rate
+        if reader is not None and reader.language is not None and self.language_learning_rate:
+            others[reader.language.model] = self.language_learning_rate
+        optimizer = adamw([self], self.learning_rate, self.weight_decay, others=others)
         steps = int(self.trainer.estimated_stepping_batches)
-        schedule = warmup_cosine(optimizer, steps, self.warmup_steps)
+        first = round(steps * min(1.0, self.align_epochs / max(1, self.trainer.max_epochs or 1)))
+        schedule = warmup_cosine(optimizer, steps, self.warmup_steps, first)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     # --- learning -----------------------------------------------------------------------------------
+
+    @property
+    def aligning(self) -> bool:
+        """Whether this is the first stage, which learns from L_MIM alone."""
+        return self.trainer.state.fn == "fit" and self.current_epoch < self.align_epochs
 
     def forward(self, start: Tensor, goal: Tensor) -> PlannerOutput:
         """Return logits from the two observations (B, S, D). Nothing else is ever an input."""
@@ -140,26 +216,46 @@ class PlanningModule(LightningModule):
         return output
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
-        """Return L_SD with the task and plan losses, of windows mixed in pairs where that is switched on."""
+        """Return the loss of this stage."""
+        assert self.network is not None
         start, goal, steps, task = (batch[name] for name in ("start", "goal", "steps", "task"))
-        if self.mixup:
-            share = self._shares(len(steps))  # (B,) of each window in its mixture with another
-            order = torch.randperm(len(steps), device=steps.device)
-            output = self(_mixed(start, start[order], share), _mixed(goal, goal[order], share))
-            loss = share * self._loss(output, steps, task) + (1 - share) * self._loss(output, steps[order], task[order])
+        if self.aligning:
+            loss = self.network.align(start, goal, self.y, steps).sum()  # Eq. 8
         else:
-            loss = self._loss(self(start, goal), steps, task)  # (R, B)
-        total = loss.mean(-1).sum()
-        self.log("train/loss", total / len(loss), on_step=False, on_epoch=True, batch_size=len(steps))
+            loss = self._second_stage(start, goal, steps, task)
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(steps))
+        return loss
+
+    def _second_stage(self, start: Tensor, goal: Tensor, steps: Tensor, task: Tensor) -> Tensor:
+        """Return L = L_MIM + L_ASC + L_SD (Eq. 15), each with its weight, and the losses of the other readers."""
+        assert self.network is not None
+        total = start.new_zeros(())
+        lesson = self.network.learn(start, goal, self.y, steps)
+        if lesson is not None:
+            total = total + self._read_loss(lesson.output, steps, task).mean()  # Eq. 14
+            if lesson.alignment is not None:
+                total = total + self.alignment_weight * lesson.alignment.sum()  # Eq. 8
+            if lesson.similarity is not None:
+                total = total + self.similarity_weight * step_loss(lesson.similarity[None], steps).mean()
+            if lesson.caption is not None:
+                total = total + self.caption_weight * lesson.caption.mean()  # Eq. 10
+        mixture = self._mixture(steps) if self.mixup else None
+        direct = self.network.learn_directly(start, goal, mixture)
+        if direct is not None:
+            loss = self._read_loss(direct, steps, task)  # (R, B)
+            if mixture is not None:
+                other = self._read_loss(direct, steps[mixture.order], task[mixture.order])
+                loss = mixture.share * loss + (1 - mixture.share) * other
+            total = total + loss.mean(-1).sum()  # readers share nothing
         return total
 
-    def _shares(self, count: int) -> Tensor:
-        shares = torch.distributions.Beta(self.mixup, self.mixup).sample((count,)).to(self.device)
-        return torch.maximum(shares, 1 - shares)
+    def _mixture(self, steps: Tensor) -> Mixture:
+        shares = torch.distributions.Beta(self.mixup, self.mixup).sample((len(steps),)).to(self.device)
+        return Mixture(torch.maximum(shares, 1 - shares), torch.randperm(len(steps), device=steps.device))
 
-    def _loss(self, output: PlannerOutput, steps: Tensor, task: Tensor) -> Tensor:
+    def _read_loss(self, output: PlannerOutput, steps: Tensor, task: Tensor) -> Tensor:
         """Return the loss of each reader and window (R, B)."""
-        loss = step_loss(output.steps, steps, self.label_smoothing, self.focal)  # Eq. 14
+        loss = self.step_weight * step_loss(output.steps, steps, self.label_smoothing, self.focal)
         if output.task.shape[-1]:
             loss = loss + self.task_weight * task_loss(output.task, task, self.label_smoothing)
         if self.plan_weight:
@@ -168,33 +264,79 @@ class PlanningModule(LightningModule):
 
     # --- evaluation ---------------------------------------------------------------------------------
 
+    def _begin(self) -> None:
+        """Make room for the plans of a split. While training goes on, only what selection needs is decoded."""
+        assert self.network is not None
+        verb = self.trainer.state.fn
+        final = verb != "fit"
+        known = self.problem.vocabulary
+        self.target = self.trainer.datamodule.target_vocabulary if verb in ("test", "predict") else known
+        decodings = self.decode if final else list(dict.fromkeys([*CLOSED_SET, *self.select]))
+        if label_texts(self.target) != label_texts(known):  # the classifier knows the classes of training only
+            decodings = [name for name in decodings if name not in CLOSED_SET]
+        closed_set = bool(set(CLOSED_SET) & set(decodings))
+        freeform = free_form(self.descriptions, self.target, self.problem.horizon, self.writing).to(self.device)
+        alternatives = ALTERNATIVES if final and closed_set else 0
+        closed_set_parts = self.network, self.y, self.log_transitions, self.sharpen
+        self.read = PlanReader(*closed_set_parts, freeform, decodings, alternatives, self._exponent())
+        reader = self.network.attend
+        words = freeform.longest(reader) if reader is not None and "generate" in decodings else 0
+        sizes = self.problem.horizon, len(self.target.steps)
+        self.outcome = Outcome(sizes[0], decodings, words=words, alternatives=alternatives).to(self.device)
+        keeps = closed_set and verb == "validate"
+        self.emissions = Emissions(*sizes).to(self.device) if keeps else None
+
+    def _exponent(self) -> float | None:
+        """Return the exponent of step probabilities that was fitted when the checkpoint was validated, if it was."""
+        checkpoint = self.trainer.ckpt_path
+        run = Path(checkpoint).parent.parent if checkpoint else Path(self.trainer.default_root_dir)
+        metrics = read_results(run).get("metrics", {})
+        fitted = metrics.get("val", {}).get("calibration", {}).get("exponent")
+        return None if fitted is None else float(fitted)
+
     def _evaluate(self, batch: dict[str, Any]) -> Tensor:
         """Collect a batch's plans and return the log-probabilities (B, T, N) that they were decoded from."""
-        assert self.network is not None
-        log_emissions, _ = self.network.log_emissions(batch["start"], batch["goal"], self.y)  # (B, T, N)
-        log_emissions = (self.sharpen * log_emissions).log_softmax(-1)
-        best, score = viterbi(log_emissions, self.log_transitions)
-        plans = {"argmax": argmax_plan(log_emissions), "viterbi": best}
-        self.outcome.update(batch["index"], batch["steps"], plans, log_emissions, score)
-        return log_emissions
+        answers = self.read(batch["start"], batch["goal"])
+        self.outcome.update(batch["index"], batch["steps"], answers)
+        if self.emissions is not None and answers.plain is not None:
+            self.emissions.update(batch["index"], answers.plain)
+        return answers.log_emissions
+
+    def on_validation_epoch_start(self) -> None:
+        """Make room."""
+        self._begin()
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
-        """Collect plans."""
-        self._evaluate(batch)
+        """Collect plans, or the loss of the first stage."""
+        if self.aligning:
+            assert self.network is not None
+            loss = self.network.align(batch["start"], batch["goal"], self.y, batch["steps"]).sum()
+            self.log("val/alignment_loss", loss, batch_size=len(batch["steps"]), sync_dist=True)
+        else:
+            self._evaluate(batch)
 
     def on_test_epoch_start(self) -> None:
-        """Prepare the figures of sampled plans, whose references are all windows of the split."""
+        """Make room, and prepare the figures of sampled plans, whose references are all windows of the split."""
+        self._begin()
         references = self._windows("test").steps
-        self.sampled = SampledPlanMetrics(references, len(self.problem.vocabulary.steps)).to(self.device)
+        self.sampled = SampledPlanMetrics(references, len(self.target.steps)).to(self.device)
 
     def test_step(self, batch: dict[str, Any], batch_index: int) -> None:
         """Collect plans, and draw others from the model."""
         log_emissions = self._evaluate(batch)
-        if self.samples:
+        if self._draws:
             steps = batch["steps"]
             draws = uniforms_of_samples(batch["index"], self.samples, steps.shape[1], seed=7)
             drawn = plans_from_uniforms(log_emissions, self.log_transitions, draws)
             self.sampled.update(batch["index"], drawn, steps)
+
+    @property
+    def _draws(self) -> bool:
+        return self.samples > 0 and "viterbi" in self.read.decodings
+
+    def on_predict_epoch_start(self) -> None:
+        """Make room."""
+        self._begin()
 
     def predict_step(self, batch: dict[str, Any], batch_index: int) -> None:
         """Collect plans."""
@@ -202,28 +344,43 @@ class PlanningModule(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the figures that checkpoints are chosen by; record them unless training goes on."""
+        if self.aligning:  # any epoch of the second stage is better than all of the first
+            self.log(self.monitor, -self.trainer.callback_metrics["val/alignment_loss"])
+            return
         plans, table = self._conclude("val")
         for decoding in plans.plans:
             names = ("success_rate", "mean_accuracy", "mean_iou")
             self.log_dict({f"val/{decoding}/{name}": table[decoding][name] for name in names})
-        chosen = table["viterbi"]  # the larger success rate, and of equal ones the larger mean accuracy
-        self.log(self.monitor, chosen["success_rate"] + chosen["mean_accuracy"] / (1 + len(plans.index)))
-        if self.trainer.state.fn != "fit":
-            self._record("val", plans, table)
+        if self.trainer.state.fn == "fit":
+            success, accuracy = (
+                sum(table[name][figure] for name in self.select) / len(self.select)
+                for figure in ("success_rate", "mean_accuracy")
+            )  # the larger success rate, and of equal ones the larger mean accuracy
+            self.log(self.monitor, success + accuracy / (1 + len(self.select) * len(plans.index)))
+        else:
+            if self.emissions is not None:
+                table["calibration"] = self._calibrate(plans)
+            recording.record(self, "val", plans, table)
+
+    def _calibrate(self, plans: Plans) -> dict[str, Any]:
+        """Fit the exponent that makes the true plans likeliest, and say how honest probabilities are with it."""
+        assert self.emissions is not None
+        plain, best = self.emissions.gathered(), plans.plans["viterbi"]  # (M, T, N), (M, T)
+        return calibrate(plain, self.log_transitions.cpu(), plans.steps, best, self.sharpen)
 
     def on_test_epoch_end(self) -> None:
         """Record and print the figures."""
         plans, table = self._conclude("test")
-        if self.samples:
+        if self._draws:
             scores = {name: float(value) for name, value in self.sampled.compute().items()}
             table["sampled"] = {"samples": self.samples, **scores}
-        self._record("test", plans, table)
+        recording.record(self, "test", plans, table)
 
     def on_predict_epoch_end(self) -> None:
         """Write the plans; figures are for `test`."""
         plans, _ = self._conclude("test")
         if self.trainer.is_global_zero:
-            print(f"predictions in {self._write_plans('test', plans)}", flush=True)
+            print(f"predictions in {recording.write_plans(self, 'test', plans)}", flush=True)
 
     def _conclude(self, split: str) -> tuple[Plans, dict[str, dict[str, Any]]]:
         """Gather the plans of all processes, and compute the figures on each, from the same numbers."""
@@ -231,62 +388,8 @@ class PlanningModule(LightningModule):
         self.outcome.reset()
         return plans, figures(plans, self._windows(split).seen_in_training)
 
-    def _record(self, split: str, plans: Plans, table: dict[str, dict[str, Any]]) -> None:
-        """Write figures, protocol and plans into the run folder, and print the table."""
-        if not self.trainer.is_global_zero:
-            return
-        self._write_plans(split, plans)
-        update_results(self._run(), "planning", self._sections(split, table))
-        print_table(split, table)
-        print(f"results in {self._run() / 'results.json'}", flush=True)
-
-    def _write_plans(self, split: str, plans: Plans) -> Path:
-        path = self._run() / "predictions" / f"{split}.jsonl"
-        windows = self._windows(split)
-        write_predictions(path, plans, windows.windows, windows.seen_in_training, self.problem.vocabulary)
-        return path
-
     def _windows(self, split: str) -> Any:
         return self.trainer.datamodule.windows(split)
-
-    def _run(self) -> Path:
-        return Path(self.trainer.default_root_dir)
-
-    def _sections(self, split: str, table: dict[str, dict[str, Any]]) -> dict[str, Any]:
-        """Return what `results.json` says about this evaluation."""
-        data: Any = self.trainer.datamodule
-        parameters = list(self.parameters())
-        cost: dict[str, Any] = {
-            "parameters": {
-                "total": sum(p.numel() for p in parameters),
-                "trainable": sum(p.numel() for p in parameters if p.requires_grad),
-            },
-            "peak_memory_mb": peak_memory_mb(),
-        }
-        watch = next((c for c in self.trainer.callbacks if isinstance(c, Stopwatch)), None)
-        if watch is not None:
-            cost["seconds"] = round(watch.seconds, 1)
-        return {
-            "data": data.facts(),
-            "protocol": {
-                "horizon": self.problem.horizon,
-                "classes": len(self.problem.vocabulary.steps),
-                "observes": ["start", "goal"],
-                "task_given": False,
-                "features": {
-                    "dim": self.problem.width,
-                    "seconds": self.problem.seconds,
-                    **data.source.describe(),
-                },
-                "descriptions": self.descriptions.identity,
-                "learns_from": self.network.learns_from if self.network else [],
-                "transitions": {"of": "training part", "smoothing": self.smoothing, "sharpen": self.sharpen},
-                "selected_on": "val/viterbi/success_rate, then val/viterbi/mean_accuracy",
-                "seed": int(os.environ.get("PL_GLOBAL_SEED", "0")),
-            },
-            "metrics": {split: table},
-            "cost": cost,
-        }
 
     # --- checkpoints --------------------------------------------------------------------------------
 
@@ -299,12 +402,7 @@ class PlanningModule(LightningModule):
         """Refuse a checkpoint that was trained for something else.
 
         Raises:
-            CheckpointError: Another vocabulary, horizon or network; names what differs.
+            CheckpointError: Another vocabulary, horizon, language model or network; names what differs.
         """
         refuse_other(checkpoint["leaplan"].get("for", {}), self.identity, "the checkpoint")
         refuse_misfit(self, checkpoint["state_dict"], "the checkpoint")
-
-
-def _mixed(one: Tensor, other: Tensor, share: Tensor) -> Tensor:
-    """Return `share` (B,) of `one` and the rest of `other`, both (B, S, D)."""
-    return share[:, None, None] * one + (1 - share[:, None, None]) * other

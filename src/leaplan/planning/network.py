@@ -1,4 +1,4 @@
-"""The closed-set planner: from two observations to logits over plans (PlanLLM without its LLM)."""
+"""The planner: from two observations to logits over plans (PlanLLM, Eq. 1, 4, 5, 9 and 11 to 14)."""
 
 from collections.abc import Callable
 from typing import Any, NamedTuple, Protocol
@@ -6,17 +6,11 @@ from typing import Any, NamedTuple, Protocol
 import torch
 from torch import Tensor, nn
 
+from leaplan.planning.attentive import AttentiveReader, Lesson, PlannerOutput
 from leaplan.planning.direct import DirectReaders
+from leaplan.planning.language import LanguageParts
 from leaplan.planning.recall import RecallReader, SingleSteps
-from leaplan.planning.states import Observation, StateEncoder
-from leaplan.planning.steps import StepDecoder, StepRefiner
-
-
-class PlannerOutput(NamedTuple):
-    """What each reader makes of a batch. R readers, B windows, T steps, N step classes, K tasks."""
-
-    steps: Tensor  # (R, B, T, N) logits
-    task: Tensor  # (R, B, K) logits; K = 0 where no task is predicted
+from leaplan.planning.states import Observation
 
 
 class TrainingWindows(Protocol):
@@ -29,14 +23,26 @@ class TrainingWindows(Protocol):
     video: Tensor  # (n,)
 
 
+class Mixture(NamedTuple):
+    """Windows mixed in pairs: `share` (B,) of each, the rest of the window at `order` (B,)."""
+
+    share: Tensor
+    order: Tensor
+
+    def of(self, seen: Tensor) -> Tensor:
+        """Return mixed observations of `seen` (B, ...)."""
+        share = self.share.view(-1, *[1] * (seen.ndim - 1))
+        return share * seen + (1 - share) * seen[self.order]
+
+
 class Planner(nn.Module):
-    """Start and goal in, one distribution over step classes per position out (PlanLLM, Eq. 1, 4, 11, 13, 14).
+    """Start and goal in, one distribution over step classes per position out (PlanLLM).
 
     Nothing but the two observations and the descriptions of *all* steps reaches the logits. The task is
     predicted from the observations; its prediction, never the truth, conditions the steps.
 
-    The paper's decoder is one reader of the observations. On a few hundred windows others learn what attention is
-    too slow for: `direct_readers` adds MLPs that go straight from the observations to the plan.
+    The paper's system is one reader of the observations, `attend`. On a few hundred windows others learn what
+    attention is too slow for: `direct_readers` adds MLPs that go straight from the observations to the plan.
 
     Shapes: B windows, S observed seconds per side, D feature width, N classes, M sentences per class.
 
@@ -47,14 +53,18 @@ class Planner(nn.Module):
         seconds: S.
         feature_width: D.
         text_width: Width of the description embeddings.
+        language: A language model to read and write with (Eq. 9, 10); None leaves it out.
         width: E, width of the model.
         heads: Attention heads; E must be a multiple.
-        layers: Layers of the step decoder and of the step refiner each; 0 leaves the decoder out.
+        layers: Layers of the step decoder, the knowledge fusion and the step refiner each; 0 leaves the paper's
+            reader out.
         interaction_layers: Layers of the interaction of start and goal.
         dropout: In all layers behind the projections.
         feature_dropout: On the observations.
         text_dropout: On the description embeddings.
         task_head: Predict the task and condition the steps on the prediction.
+        step_queries: Options of `StepQueries`, the Q-Former (Eq. 5); None leaves it and L_MIM (Eq. 6 to 8) out.
+        fuse: Let the step decoder ask the language model (Eq. 12).
         unit_features: Scale each feature vector to length one.
         suppress_places: Strength with which differences between videos of one task are shrunk; see `Observation`.
         direct_readers: Number of MLP readers.
@@ -72,6 +82,7 @@ class Planner(nn.Module):
         seconds: int,
         feature_width: int,
         text_width: int,
+        language: LanguageParts | None = None,
         width: int = 128,
         heads: int = 32,
         layers: int = 2,
@@ -80,6 +91,8 @@ class Planner(nn.Module):
         feature_dropout: float = 0.4,
         text_dropout: float = 0.4,
         task_head: bool = True,
+        step_queries: dict[str, Any] | None = None,
+        fuse: bool = True,
         unit_features: bool = False,
         suppress_places: float = 0.0,
         direct_readers: int = 0,
@@ -94,12 +107,20 @@ class Planner(nn.Module):
         self.observe = Observation(feature_width, unit_features, suppress_places)
         self.attend = (
             AttentiveReader(
-                StateEncoder(feature_width, seconds, width, heads, interaction_layers, dropout, feature_dropout),
-                TaskHead(width, tasks, dropout) if tasks else None,
-                nn.Sequential(nn.Dropout(text_dropout), nn.Linear(text_width, width, bias=False)),
-                StepDecoder(horizon, width, heads, layers, dropout),
-                StepRefiner(width, heads, layers, dropout),
-                nn.Linear(width, classes),
+                horizon,
+                classes,
+                tasks,
+                seconds,
+                feature_width,
+                text_width,
+                language,
+                width,
+                heads,
+                layers,
+                interaction_layers,
+                (dropout, feature_dropout, text_dropout),
+                step_queries,
+                fuse,
             )
             if layers
             else None
@@ -108,7 +129,6 @@ class Planner(nn.Module):
         self.direct = (
             DirectReaders(observed, horizon, classes, tasks, direct_readers, direct_width) if direct_readers else None
         )
-
         self.recall_share = recall_share
         self.recall = RecallReader(horizon, classes, **(recall_options or {})) if recall_share else None
 
@@ -132,15 +152,6 @@ class Planner(nn.Module):
         singles = self.recall is not None and self.recall.boundary_weight > 0
         return ["windows of the horizon", *(["single steps of the same videos"] if singles else [])]
 
-    def log_emissions(self, start: Tensor, goal: Tensor, descriptions: Tensor) -> tuple[Tensor, PlannerOutput]:
-        """Return the log-probabilities (B, T, N) that plans are decoded from, and each reader's logits."""
-        output: PlannerOutput = self(start, goal, descriptions)
-        readers = output.steps.log_softmax(-1).mean(0)  # (B, T, N)
-        if self.recall is not None:
-            recalled = self.recall(self.observe(start, goal).flatten(2)).log_softmax(-1)
-            readers = (1 - self.recall_share) * readers + self.recall_share * recalled
-        return readers.log_softmax(-1), output
-
     def forward(self, start: Tensor, goal: Tensor, descriptions: Tensor) -> PlannerOutput:
         """Return logits from `start` and `goal` (B, S, D) and `descriptions` y (N, M, text width)."""
         seen = self.observe(start, goal)  # (B, 2, S, D)
@@ -151,47 +162,28 @@ class Planner(nn.Module):
             outputs.append(PlannerOutput(*self.direct(seen)))
         return PlannerOutput(*(torch.cat(parts) for parts in zip(*outputs, strict=True)))
 
+    def log_emissions(self, start: Tensor, goal: Tensor, descriptions: Tensor) -> tuple[Tensor, PlannerOutput]:
+        """Return the log-probabilities (B, T, N) that plans are decoded from, and each reader's logits."""
+        output: PlannerOutput = self(start, goal, descriptions)
+        readers = output.steps.log_softmax(-1).mean(0)  # (B, T, N)
+        if self.recall is not None:
+            recalled = self.recall(self.observe(start, goal).flatten(2)).log_softmax(-1)
+            readers = (1 - self.recall_share) * readers + self.recall_share * recalled
+        return readers.log_softmax(-1), output
 
-class AttentiveReader(nn.Module):
-    """The paper's planner: states, step decoder, step refiner, classifier."""
+    def learn(self, start: Tensor, goal: Tensor, descriptions: Tensor, steps: Tensor) -> Lesson | None:
+        """Return what the paper's reader makes of windows whose true `steps` (B, T) are known: training only."""
+        return None if self.attend is None else self.attend.learn(self.observe(start, goal), descriptions, steps)
 
-    def __init__(
-        self,
-        states: StateEncoder,
-        task: "TaskHead | None",
-        text: nn.Module,
-        decoder: StepDecoder,
-        refiner: StepRefiner,
-        classify: nn.Linear,
-    ) -> None:
-        super().__init__()
-        self.states, self.task, self.text = states, task, text
-        self.decoder, self.refiner, self.classify = decoder, refiner, classify
+    def learn_directly(self, start: Tensor, goal: Tensor, mixture: Mixture | None) -> PlannerOutput | None:
+        """Return what the direct readers make of windows, mixed in pairs if a mixture is given: training only."""
+        if self.direct is None:
+            return None
+        if mixture is not None:
+            start, goal = mixture.of(start), mixture.of(goal)
+        return PlannerOutput(*self.direct(self.observe(start, goal)))
 
-    def forward(self, seen: Tensor, descriptions: Tensor) -> PlannerOutput:
-        """Return the logits of one reader from observations (B, 2, S, D) and y (N, M, text width)."""
-        states = self.states(seen)  # Eq. 1, 4: (B, 2 S, E)
-        task = states.new_zeros(len(states), 0)
-        if self.task is not None:
-            task, token = self.task(states)  # (B, K), (B, 1, E)
-            states = torch.cat([states, token], dim=1)  # (B, 2 S + 1, E)
-        memory = self.text(descriptions).flatten(0, 1)  # (N M, E)
-        steps = self.refiner(self.decoder(states), memory)  # Eq. 11, 13: (B, T, E)
-        return PlannerOutput(self.classify(steps)[None], task[None])  # Eq. 14
-
-
-class TaskHead(nn.Module):
-    """Predict the task of a window, and turn the prediction into a token that the step decoder reads."""
-
-    def __init__(self, width: int, tasks: int, dropout: float) -> None:
-        super().__init__()
-        self.predict = nn.Sequential(
-            nn.Linear(2 * width, width), nn.ReLU(), nn.Dropout(dropout), nn.Linear(width, tasks)
-        )
-        self.embed = nn.Linear(tasks, width, bias=False)
-
-    def forward(self, states: Tensor) -> tuple[Tensor, Tensor]:
-        """Return task logits (B, K) and the token (B, 1, E) of the predicted distribution."""
-        start, goal = states.unflatten(1, (2, -1)).mean(dim=2).unbind(dim=1)  # 2 x (B, E)
-        logits = self.predict(torch.cat([start, goal], dim=-1))
-        return logits, self.embed(logits.detach().softmax(dim=-1))[:, None]
+    def align(self, start: Tensor, goal: Tensor, descriptions: Tensor, steps: Tensor) -> Tensor:
+        """Return L_VLC and L_VLM (2,), all that the first stage of training learns from."""
+        assert self.attend is not None
+        return self.attend.align(self.observe(start, goal), descriptions, steps)

@@ -1,4 +1,4 @@
-"""Step decoder and step refiner (PlanLLM, Eq. 11, 13 and 14)."""
+"""Step decoder, knowledge fusion and step refiner (PlanLLM, Eq. 11, 12 and 13)."""
 
 import torch
 from torch import Tensor, nn
@@ -18,10 +18,29 @@ class StepDecoder(nn.Module):
         self.layers = nn.ModuleList(DecoderLayer(width, heads, dropout) for _ in range(layers))
 
     def forward(self, context: Tensor) -> Tensor:
-        """Return step representations r^SD (B, T, E) from `context` (B, C, E): the states."""
+        """Return step representations r^SD (B, T, E) from `context` (B, C, E): states and step queries."""
         steps = self.queries.expand(len(context), -1, -1)  # (B, T, E)
         for layer in self.layers:
             steps = layer(steps, context)  # Eq. 11
+        return steps
+
+
+class KnowledgeFusion(nn.Module):
+    """Step representations ask a language model what it makes of the same observations (PlanLLM, Eq. 12).
+
+    Shapes: B windows, T steps, H width of the language model, E width.
+    """
+
+    def __init__(self, language_width: int, width: int, heads: int, layers: int, dropout: float) -> None:
+        super().__init__()
+        self.project = nn.Sequential(nn.LayerNorm(language_width), nn.Linear(language_width, width))
+        self.layers = nn.ModuleList(DecoderLayer(width, heads, dropout) for _ in range(layers))
+
+    def forward(self, steps: Tensor, hidden: Tensor) -> Tensor:
+        """Return fused steps r^KF (B, T, E) from `steps` r^SD (B, T, E) and `hidden` states h (B, T, H)."""
+        knowledge = self.project(hidden)  # (B, T, E)
+        for layer in self.layers:
+            steps = layer(steps, knowledge)  # Eq. 12
         return steps
 
 

@@ -6,6 +6,7 @@ N step classes, M sentences per step, D width of the text encoder.
 import gzip
 import hashlib
 import json
+import re
 from pathlib import Path
 from typing import Protocol
 
@@ -16,6 +17,14 @@ from leaplan.records import Step, Vocabulary
 from leaplan.text.encoder import Embeddings, NgramEncoder, SentenceEncoder, encode_cached
 
 CACHE = Path("~/.cache/leaplan/text").expanduser()
+
+TAG = re.compile(r"(\w+) ?-(?=.*\b\1\b)")  # "add-add 1 egg", as CaptainCook4D has it
+OPENING = re.compile(r"(?:(?:in|once|when|while)\b[^,]*, |then |slowly |gently |briefly |carefully )*")
+CLAUSE = re.compile(r"(?:[^,;(.]|\.(?! \w|$))*")
+PLACES = "up|on|off|out|down|in|over|aside|away|back"
+VERB = re.compile(rf"(?:\S+(?: (?:and|or) \S+)?(?: (?:{PLACES})\b)?)?")  # "measure and add", "jack up"
+NUMBER = re.compile(r"(?:(?:the|a|an|some|one|two|of|\d[\d/.]*) )*")
+THING = re.compile(rf"(?:(?! ?\b(?:to|into|onto|from|with|for|at|by|until|under|around|inside|through|{PLACES})\b).)*")
 
 
 class StepDescriptions(Protocol):
@@ -42,6 +51,52 @@ class NamedSteps:
         """Return y (N, 1, D)."""
         names = [step.name for step in vocabulary.steps]
         return encode_cached(self.encoder, names, CACHE)[:, None]
+
+
+class TemplatedSteps:
+    """Each step is described by templates filled with its name, no language model needed (M = 6).
+
+    Laid out and encoded as `DescribedSteps`: 3 sentences for before and 3 for after the step.
+
+    Args:
+        encoder: Frozen sentence encoder.
+    """
+
+    version = 1  # of the templates
+
+    def __init__(self, encoder: SentenceEncoder | None = None) -> None:
+        self.encoder = encoder or NgramEncoder()
+        self.identity = f"templates {self.version} by {self.encoder.identity}"
+
+    def embed(self, vocabulary: Vocabulary) -> Embeddings:
+        """Return y (N, 6, D)."""
+        sentences = [sentence for step in vocabulary.steps for sentence in templates(step.name)]
+        embeddings = encode_cached(self.encoder, sentences, CACHE)
+        return embeddings.reshape(len(vocabulary.steps), -1, embeddings.shape[-1])
+
+
+def templates(label: str) -> list[str]:
+    """Return 3 sentences for before and 3 for after a step, from a label such as "pour milk" or "Then jack up"."""
+    label = _without(TAG, " ".join(label.lower().split()))
+    act, rest = _split(CLAUSE, _without(OPENING, label))
+    act = act.strip()
+    verb, rest = _split(VERB, act)
+    thing, where = _split(THING, _without(NUMBER, rest.strip()))
+    verb = f"{verb} {where.strip()}".strip()
+    before = (label, f"it is time to {act}", f"{f'the {thing}' if thing else 'everything'}, ready to {verb}")
+    after = (label, f"there is no more need to {act}", f"{f'no {thing}' if thing else 'nothing'} left to {verb}")
+    return [f"before {sentence}" for sentence in before] + [f"after {sentence}" for sentence in after]
+
+
+def _split(pattern: re.Pattern[str], text: str) -> tuple[str, str]:
+    """Return what `pattern` matches at the beginning of `text`, and what follows."""
+    found = pattern.match(text)
+    end = found.end() if found else 0
+    return text[:end], text[end:]
+
+
+def _without(pattern: re.Pattern[str], text: str) -> str:
+    return _split(pattern, text)[1]
 
 
 class DescribedSteps:
@@ -102,12 +157,13 @@ class PrecomputedSteps:
 
     Args:
         file: `.npy` or `.npz`.
-        key: Name of the array inside an `.npz`, of shape (N, M, D) or (N, D).
+        key: Name of the array inside an `.npz`, of shape (N, M, D) or (N, D). Of several names, the array with a row
+            for each step of the vocabulary is taken, so that one setting serves training and another dataset's test.
     """
 
-    def __init__(self, file: str, key: str = "") -> None:
-        self.file, self.key = Path(file).expanduser(), key
-        self.identity = f"{self.file.name}:{key}"
+    def __init__(self, file: str, key: str | list[str] = "") -> None:
+        self.file, self.keys = Path(file).expanduser(), [key] if isinstance(key, str) else list(key)
+        self.identity = f"{self.file.name}:{'|'.join(self.keys)}"
 
     def embed(self, vocabulary: Vocabulary) -> Embeddings:
         """Return y (N, M, D).
@@ -115,22 +171,27 @@ class PrecomputedSteps:
         Raises:
             DataError: Missing, of another number of steps, or not finite.
         """
-        try:
-            loaded = np.load(self.file, allow_pickle=False)
-            array = np.asarray(loaded[self.key] if self.key else loaded, dtype=np.float32)
-        except (OSError, ValueError, KeyError, TypeError) as error:
+        arrays = {key: self._read(key) for key in self.keys}
+        fitting = [array for array in arrays.values() if array.ndim == 3 and len(array) == len(vocabulary.steps)]
+        if len(fitting) != 1 or not np.isfinite(fitting[0]).all():
+            shapes = ", ".join(f"array '{key}' has shape {array.shape}" for key, array in arrays.items())
             raise DataError(
-                f"{self.file} has no array '{self.key}' that can be read ({error})",
-                "Set --model.descriptions.file and --model.descriptions.key",
-            ) from error
-        array = array[:, None] if array.ndim == 2 else array
-        if array.ndim != 3 or len(array) != len(vocabulary.steps) or not np.isfinite(array).all():
-            raise DataError(
-                f"{self.file}, array '{self.key}', has shape {array.shape}, but the vocabulary has "
-                f"{len(vocabulary.steps)} steps: (N, M, D) with finite values is needed",
+                f"{self.file}: {shapes}, but the vocabulary has {len(vocabulary.steps)} steps: one array (N, M, D) "
+                "with finite values is needed",
                 "Encode the descriptions of this vocabulary again",
             )
-        return array
+        return fitting[0]
+
+    def _read(self, key: str) -> Embeddings:
+        try:
+            loaded = np.load(self.file, allow_pickle=False)
+            array = np.asarray(loaded[key] if key else loaded, dtype=np.float32)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise DataError(
+                f"{self.file} has no array '{key}' that can be read ({error})",
+                "Set --model.descriptions.file and --model.descriptions.key",
+            ) from error
+        return array[:, None] if array.ndim == 2 else array
 
 
 def content_hash(embeddings: Embeddings) -> str:

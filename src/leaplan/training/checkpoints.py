@@ -33,8 +33,30 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 def trainable_state(module: nn.Module) -> dict[str, Tensor]:
     """Return the state of `module` without its frozen parameters: a 7B base is not copied into each file."""
-    frozen = {name for name, parameter in module.named_parameters() if not parameter.requires_grad}
+    named = module.named_parameters(remove_duplicate=False)  # an output layer may share its weight with embeddings
+    frozen = {name for name, parameter in named if not parameter.requires_grad}
     return {name: tensor for name, tensor in module.state_dict().items() if name not in frozen}
+
+
+def load_part(module: nn.Module, path: Path, prefixes: tuple[str, ...], expected: Mapping[str, Any]) -> None:
+    """Load the weights under `prefixes` from the checkpoint of another run, strictly.
+
+    Args:
+        module: What is loaded into.
+        path: The checkpoint.
+        prefixes: Names of submodules.
+        expected: What the other run must have been trained for; see `refuse_other`.
+
+    Raises:
+        CheckpointError: Missing, damaged, trained for something else, or of another network.
+    """
+    content = read_checkpoint(path)
+    refuse_other(content["leaplan"].get("for", {}), expected, str(path))
+    dots = tuple(f"{prefix}." for prefix in prefixes)
+    state = {name: tensor for name, tensor in content["state_dict"].items() if name.startswith(dots)}
+    wanted = {name: tensor for name, tensor in trainable_state(module).items() if name.startswith(dots)}
+    refuse_difference(state, wanted, str(path))
+    module.load_state_dict(state, strict=False)
 
 
 def refuse_misfit(module: nn.Module, state: Mapping[str, Tensor], where: str) -> None:
@@ -43,7 +65,15 @@ def refuse_misfit(module: nn.Module, state: Mapping[str, Tensor], where: str) ->
     Raises:
         CheckpointError: Lists missing and unexpected keys, and shapes that differ.
     """
-    expected = trainable_state(module)
+    refuse_difference(state, trainable_state(module), where)
+
+
+def refuse_difference(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], where: str) -> None:
+    """Check that both hold the same names with the same shapes.
+
+    Raises:
+        CheckpointError: Lists missing and unexpected keys, and shapes that differ.
+    """
     lines = [f"missing {name}" for name in _first(expected.keys() - state.keys())]
     lines += [f"unexpected {name}" for name in _first(state.keys() - expected.keys())]
     lines += [

@@ -1,7 +1,7 @@
 """Optimiser and schedule that both papers' recipes are written in."""
 
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 
 from torch import nn
 from torch.optim import AdamW, Optimizer
@@ -13,23 +13,43 @@ def adamw(
     learning_rate: float,
     weight_decay: float,
     betas: tuple[float, float] = (0.9, 0.999),
+    others: Mapping[nn.Module, float] | None = None,
 ) -> AdamW:
-    """Return AdamW over all trainable parameters; biases, norms and other vectors get no weight decay."""
-    parameters = [p for module in modules for p in module.parameters() if p.requires_grad]
-    groups = [
-        {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
-        {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
-    ]
-    return AdamW([group for group in groups if group["params"]], lr=learning_rate, betas=betas)
+    """Return AdamW over all trainable parameters; biases, norms and other vectors get no weight decay.
+
+    Args:
+        modules: Whose parameters are trained.
+        learning_rate: Of all parameters but those of `others`.
+        weight_decay, betas: Of AdamW.
+        others: Modules inside `modules` with a learning rate of their own.
+    """
+    rates = {p: rate for module, rate in (others or {}).items() for p in module.parameters()}
+    groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
+    for parameter in dict.fromkeys(p for module in modules for p in module.parameters() if p.requires_grad):
+        key = (rates.get(parameter, learning_rate), parameter.ndim > 1)
+        groups.setdefault(key, []).append(parameter)
+    return AdamW(
+        [
+            {"params": parameters, "lr": rate, "weight_decay": weight_decay if matrix else 0.0}
+            for (rate, matrix), parameters in sorted(groups.items(), key=lambda item: item[0], reverse=True)
+        ],
+        lr=learning_rate,
+        betas=betas,
+    )
 
 
-def warmup_cosine(optimizer: Optimizer, steps: int, warmup: int = 0) -> LambdaLR:
-    """Return a schedule: linear over `warmup` steps, then a half cosine to zero at `steps`."""
+def warmup_cosine(optimizer: Optimizer, steps: int, warmup: int = 0, first: int = 0) -> LambdaLR:
+    """Return a schedule: linear over `warmup` steps, then a half cosine to zero at `steps`.
+
+    Where training has two stages, each goes through this of its own: the first over its `first` steps, the second
+    over the rest.
+    """
 
     def factor(step: int) -> float:
-        if step < warmup:
-            return (step + 1) / warmup
-        progress = min(1.0, (step - warmup) / max(1, steps - warmup))
+        begin, end = (0, first) if step < first else (first, steps)
+        if step - begin < warmup:
+            return (step - begin + 1) / warmup
+        progress = min(1.0, (step - begin - warmup) / max(1, end - begin - warmup))
         return 0.5 * (1.0 + math.cos(math.pi * progress))
 
     return LambdaLR(optimizer, factor)
