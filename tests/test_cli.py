@@ -170,14 +170,17 @@ def test_checkpoints_load_without_unpickling_and_name_their_vocabulary(finished)
 
 
 def test_a_run_killed_at_any_moment_continues_to_the_same_result(finished, root, tmp_path):
-    whole, _ = finished
-    config = experiment(tmp_path, root)
-    run = tmp_path / "runs" / "small"
+    assert_continues_after_a_kill(experiment(tmp_path, root), finished[0], epochs=2)
+
+
+def assert_continues_after_a_kill(config: Path, undisturbed: Path, epochs: int) -> None:
+    """Kill the run of `config` after so many epochs, start it again, and compare all that it leaves behind."""
+    run = config.parent / "runs" / "small"
     command = [sys.executable, "-m", "leaplan", "fit", "--config", str(config)]
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, env=environment)
     deadline = time.monotonic() + 120
-    while not ((run / "metrics.csv").is_file() and len((run / "metrics.csv").read_text().splitlines()) > 2):
+    while not ((run / "metrics.csv").is_file() and len((run / "metrics.csv").read_text().splitlines()) > epochs):
         assert process.poll() is None, process.stderr.read()
         assert time.monotonic() < deadline
         time.sleep(0.005)
@@ -186,11 +189,11 @@ def test_a_run_killed_at_any_moment_continues_to_the_same_result(finished, root,
     assert not (run / "results.json").exists()
     done = subprocess.run(command, capture_output=True, text=True, check=True, env=environment)
     assert "continuing" in done.stdout
-    assert results_of(run)["metrics"] == results_of(whole)["metrics"]
-    weights = [torch.load(r / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for r in (run, whole)]
+    assert results_of(run)["metrics"] == results_of(undisturbed)["metrics"]
+    weights = [torch.load(r / "checkpoints" / "last.ckpt", weights_only=True)["state_dict"] for r in (run, undisturbed)]
     assert all(torch.equal(weights[0][name], weights[1][name]) for name in weights[1])
-    assert (run / "metrics.csv").read_text() == (whole / "metrics.csv").read_text()
-    assert (run / "predictions" / "test.jsonl").read_text() == (whole / "predictions" / "test.jsonl").read_text()
+    for name in ("metrics.csv", "predictions/test.jsonl"):
+        assert (run / name).read_text() == (undisturbed / name).read_text()
 
 
 def test_another_seed_trains_another_planner(finished, root, tmp_path):

@@ -19,6 +19,7 @@ def record(module: "PlanningModule", split: str, plans: Plans, table: dict[str, 
     run = Path(module.trainer.default_root_dir)
     write_plans(module, split, plans)
     update_results(run, "planning", _sections(module, split, table))
+    _write_adapter(module, run / "adapter")
     print_table(split, table)
     print(f"results in {run / 'results.json'}", flush=True)
 
@@ -31,6 +32,13 @@ def write_plans(module: "PlanningModule", split: str, plans: Plans) -> Path:
     read = str if reader is None or reader.language is None else reader.language.model.text
     write_predictions(path, plans, windows.windows, windows.seen_in_training, module.target, read)
     return path
+
+
+def _write_adapter(module: "PlanningModule", folder: Path) -> None:
+    """Write the language model's adapter as `peft` reads it."""
+    reader = module.network.attend if module.network else None
+    if reader is not None and reader.language is not None and reader.language.model.learns == "lora":
+        reader.language.model.save_adapter(folder)
 
 
 def _sections(module: "PlanningModule", split: str, table: dict[str, dict[str, Any]]) -> dict[str, Any]:
