@@ -41,7 +41,12 @@ def build(data: Niv, network: dict | None = None, **settings) -> PlanningModule:
     module = PlanningModule(network=lambda *given: Planner(*given, **sizes), **settings)
     with TemporaryDirectory() as folder:
         module._trainer = SimpleNamespace(
-            datamodule=data, state=SimpleNamespace(fn="fit"), default_root_dir=folder, current_epoch=0, ckpt_path=None
+            datamodule=data,
+            state=SimpleNamespace(fn="fit"),
+            default_root_dir=folder,
+            current_epoch=0,
+            ckpt_path=None,
+            world_size=1,
         )
         module.configure_model()
     logged: dict[str, float] = {}

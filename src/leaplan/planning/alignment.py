@@ -73,8 +73,9 @@ def vlm_loss(logits: Tensor, exists: Tensor) -> Tensor:
 class Alignment(nn.Module):
     """Contrast and match the step queries with the descriptions of the true steps: L_MIM = L_VLC + L_VLM (Eq. 8).
 
-    With several processes, the windows of each are compared with those of all. Losses and gradients then
-    average over processes to those of one process that has all windows, provided that each has equally many.
+    In training with several processes, the windows of each are compared with those of all. Losses and gradients
+    then average over processes to those of one process that has all windows, provided that each has equally many.
+    In evaluation, where batches may be uneven, each process keeps to its own.
 
     Args:
         query_width: D_q, width of the step queries.
@@ -114,8 +115,9 @@ class Alignment(nn.Module):
         with torch.no_grad():  # outside the graph, so that the limit can be left again
             self.log_scale.clamp_(max=math.log(LARGEST_SCALE))
         vision = self.vision(queries)  # (b, T, P)
-        all_vision, all_text, all_states = gather(vision), gather(text), gather(states)  # (G, ...)
-        positive = sequence_matches(plans, gather(plans))  # (b, G)
+        ours = (vision, text, states, plans)
+        all_vision, all_text, all_states, all_plans = map(gather, ours) if self.training else ours  # (G, ...)
+        positive = sequence_matches(plans, all_plans)  # (b, G)
         vision_to_text = self.similarity(vision, self.text(all_text))  # (b, G)
         text_to_vision = self.similarity(self.text(text), all_vision)  # (b, G)
         contrast = vlc_loss(vision_to_text, text_to_vision, positive)  # Eq. 6

@@ -220,11 +220,26 @@ class PlanningModule(LightningModule):
         assert self.network is not None
         start, goal, steps, task = (batch[name] for name in ("start", "goal", "steps", "task"))
         if self.aligning:
-            loss = self.network.align(start, goal, self.y, steps).sum()  # Eq. 8
+            loss = self.network.align(start, goal, self.y, steps).sum() + self._untouched()  # Eq. 8
         else:
             loss = self._second_stage(start, goal, steps, task)
         self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(steps))
         return loss
+
+    def _untouched(self) -> Tensor | float:
+        """Return 0, with what the first stage leaves alone in its graph: processes wait for all gradients."""
+        return sum(0.0 * p.sum() for p in self._later_parameters()) if self.trainer.world_size > 1 else 0.0
+
+    def _later_parameters(self) -> list[Tensor]:
+        """Return the parameters that only the second stage trains."""
+        dots = tuple(f"{part}." for part in FIRST_STAGE)
+        return [p for name, p in self.named_parameters() if p.requires_grad and not name.startswith(dots)]
+
+    def on_before_optimizer_step(self, optimizer: Any) -> None:
+        """Keep weight decay away from what the first stage leaves alone."""
+        if self.aligning:
+            for parameter in self._later_parameters():
+                parameter.grad = None
 
     def _second_stage(self, start: Tensor, goal: Tensor, steps: Tensor, task: Tensor) -> Tensor:
         """Return L = L_MIM + L_ASC + L_SD (Eq. 15), each with its weight, and the losses of the other readers."""

@@ -16,6 +16,7 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
+from safetensors.torch import save_model
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
@@ -148,7 +149,8 @@ class SmallLlama:
             model = self._new_model(tokenizer)
             learned = self._learn(model, self._encode(tokenizer, lines), start + self.seconds)
         with progress_bars(False):
-            model.save_pretrained(folder)
+            model.config.save_pretrained(folder)
+        save_model(model, str(folder / "model.safetensors"), {"format": "pt"})  # save_pretrained leaves it to rank 0
         tokenizer.save_pretrained(folder)
         (folder / SETTINGS).write_text(json.dumps({**self.settings, **learned._asdict()}, indent=1), encoding="utf-8")
         size = sum(parameter.numel() for parameter in model.parameters())

@@ -35,6 +35,7 @@ def adamw(
         ],
         lr=learning_rate,
         betas=betas,
+        fused=True,
     )
 
 
