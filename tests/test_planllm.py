@@ -162,7 +162,7 @@ def with_language(folder: Path, root: Path, cache: Path, language: dict) -> Path
 
 
 def pretrained(**options) -> dict:
-    return {"class_path": "leaplan.text.causal.PretrainedCausal", "init_args": options}
+    return {"class_path": "leaplan.text.pretrained.PretrainedCausal", "init_args": options}
 
 
 def test_a_language_model_that_is_not_there(root, cache, tmp_path, capsys, monkeypatch):

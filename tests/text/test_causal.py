@@ -28,7 +28,8 @@ from transformers import (
 )
 
 from leaplan.errors import ConfigError, DataError, UserError
-from leaplan.text.causal import CausalLanguageModel, LanguageSource, Lora, PretrainedCausal
+from leaplan.text.causal import CausalLanguageModel, LanguageSource, Lora
+from leaplan.text.pretrained import PretrainedCausal
 from leaplan.text.small_llama import train_tokenizer
 
 PLANS = [
@@ -406,7 +407,7 @@ def test_the_command_line_can_configure_it():
     parser = jsonargparse.ArgumentParser()
     parser.add_argument("--language", type=LanguageSource)
     settings = {"model": "x/y", "learns": "full", "dtype": "bfloat16", "lora": {"rank": 8, "targets": ["q_proj"]}}
-    given = {"class_path": "leaplan.text.causal.PretrainedCausal", "init_args": settings}
+    given = {"class_path": "leaplan.text.pretrained.PretrainedCausal", "init_args": settings}
     source = parser.instantiate(parser.parse_object({"language": given})).language
     assert (source.name, source.learns, source.dtype) == ("x/y", "full", "bfloat16")
     assert source.lora == Lora(rank=8, targets=("q_proj",))

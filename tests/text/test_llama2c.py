@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from leaplan.errors import DataError
-from leaplan.text.causal import PretrainedCausal
 from leaplan.text.llama2c import read_llama2c, read_tokenizer
+from leaplan.text.pretrained import PretrainedCausal
 from tests.reference import llama2c as reference
 
 TEXTS = [

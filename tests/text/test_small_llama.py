@@ -13,7 +13,7 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from leaplan.errors import ConfigError, DataError
 from leaplan.text import small_llama
-from leaplan.text.causal import load_folder
+from leaplan.text.pretrained import load_folder
 from leaplan.text.small_llama import Line, SmallLlama, batches, line_losses, mean_loss, train_tokenizer
 
 TINY = {"width": 32, "layers": 1, "heads": 2, "vocabulary": 320, "context": 64, "epochs": 1, "steps": 20}

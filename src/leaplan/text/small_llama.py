@@ -16,13 +16,14 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import torch
-from safetensors.torch import save_model
+from safetensors.torch import save_file
 from torch import Tensor
 from torch.nn.functional import cross_entropy
 from torch.nn.utils.rnn import pad_sequence
 
 from leaplan.errors import ConfigError, DataError
-from leaplan.text.causal import CausalLanguageModel, Learns, Lora, load_folder, progress_bars
+from leaplan.text.causal import CausalLanguageModel, Learns, Lora
+from leaplan.text.pretrained import load_folder, progress_bars
 
 CACHE = Path("~/.cache/leaplan/language").expanduser()
 SPECIAL = ("<begin>", "<end>", "<pad>")
@@ -150,7 +151,8 @@ class SmallLlama:
             learned = self._learn(model, self._encode(tokenizer, lines), start + self.seconds)
         with progress_bars(False):
             model.config.save_pretrained(folder)
-        save_model(model, str(folder / "model.safetensors"), {"format": "pt"})  # save_pretrained leaves it to rank 0
+        weights = {name: weight for name, weight in model.state_dict().items() if name != "lm_head.weight"}  # tied
+        save_file(weights, folder / "model.safetensors", {"format": "pt"})  # save_pretrained leaves it to rank 0
         tokenizer.save_pretrained(folder)
         (folder / SETTINGS).write_text(json.dumps({**self.settings, **learned._asdict()}, indent=1), encoding="utf-8")
         size = sum(parameter.numel() for parameter in model.parameters())
