@@ -2,7 +2,7 @@
 
 PYTHON    ?= python3
 VENV      ?= .venv
-CONFIG    ?= configs/experiment/plan_synthetic_t3.yaml
+CONFIG    ?= configs/experiment/planllm_synthetic_t3.yaml
 DATA_ROOT ?=
 SEEDS     ?=
 ARGS      ?=
@@ -36,7 +36,7 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 setup: $(VENV)/.installed  ## Create .venv and install leaplan
 setup-dev: $(VENV)/.installed-dev  ## ... with the tools for tests and checks
 
-train-planllm: setup  ## Train and test a planner (default: the embedded synthetic kitchen)
+train-planllm: setup  ## Train PlanLLM in both stages and test it (default: the embedded synthetic kitchen)
 ifeq ($(strip $(SEEDS)),)
 	$(BIN)/leaplan fit --config $(CONFIG) $(ROOT) $(ARGS)
 else
@@ -62,6 +62,8 @@ typecheck: setup-dev  ## Check types
 
 bench: setup  ## Measure the planner's speed and memory
 	$(BIN)/leaplan bench planner
+	$(BIN)/leaplan bench planner --preset paper
+	$(BIN)/leaplan bench language
 
 clean:  ## Remove the virtual environment and caches; runs stay
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache src/*.egg-info
