@@ -322,12 +322,12 @@ class PlanningModule(LightningModule):
         self._begin()
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
-        """Collect plans, or the loss of the first stage."""
-        if self.aligning:
+        """Collect plans, after the first stage, and the loss of that stage."""
+        if self.trainer.state.fn == "fit" and self.align_epochs:
             assert self.network is not None
             loss = self.network.align(batch["start"], batch["goal"], self.y, batch["steps"]).sum()
             self.log("val/alignment_loss", loss, batch_size=len(batch["steps"]), sync_dist=True)
-        else:
+        if not self.aligning:
             self._evaluate(batch)
 
     def on_test_epoch_start(self) -> None:
