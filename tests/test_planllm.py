@@ -47,6 +47,7 @@ def test_one_run_trains_both_stages_and_decodes_in_five_ways(finished):
     results = results_of(run_of(finished))
     for split in ("val", "test"):
         assert [name for name in results["metrics"][split] if name in DECODINGS] == list(DECODINGS)
+        assert 0 <= results["metrics"][split]["trie"]["proven"] <= 1
     protocol = results["protocol"]
     assert protocol["language_model"]["learns"] == "lora"
     assert len(protocol["language_model"]["sha256"]) == 64

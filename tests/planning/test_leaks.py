@@ -22,6 +22,7 @@ from leaplan.data.datamodule import VideoDataModule
 from leaplan.data.niv import Niv
 from leaplan.data.sources import Features, SegmentFeatures
 from leaplan.data.views import PlanningWindows
+from leaplan.planning.freeform import Writing
 from leaplan.planning.module import PlanningModule
 from leaplan.planning.network import Planner
 from leaplan.planning.reading import Answers
@@ -57,7 +58,7 @@ def build(data: VideoDataModule, seed: int = 0) -> PlanningModule:
         return Planner(*sizes, **EVERYTHING)
 
     torch.manual_seed(seed)
-    module = PlanningModule(network=network, language=small_language(), decode=DECODINGS)
+    module = PlanningModule(network=network, language=small_language(), decode=DECODINGS, writing=Writing(budget=1))
     with TemporaryDirectory() as folder:
         module._trainer = trainer_of(data, folder)
         module.configure_model()

@@ -45,6 +45,7 @@ class Plans(NamedTuple):
     alternatives: Tensor  # (M, A, T), likely plans that differ; A = 0 where they were not asked for
     probability: Tensor  # (M, A), of the alternatives
     confidence: Tensor  # (M, 2), probability of the Viterbi plan as decoded and as calibrated; (M, 0) without A
+    proven: Tensor  # (M,) bool, whether the trie's plan is proven to be the likeliest
 
 
 class Outcome(PerSampleMetric):
@@ -77,6 +78,7 @@ class Outcome(PerSampleMetric):
             "alternatives": (alternatives, horizon),
             "probability": (alternatives,),
             "confidence": (2 if alternatives else 0,),
+            "proven": (1,),
         }
         super().__init__(columns=sum(map(prod, self.shapes.values())), dtype=torch.float64)
 
@@ -93,6 +95,7 @@ class Outcome(PerSampleMetric):
             "alternatives": answers.alternatives,
             "probability": answers.probability,
             "confidence": answers.confidence,
+            "proven": None if answers.proven is None else answers.proven[:, None],
         }
         columns = [_filled(found[name], len(steps), shape) for name, shape in self.shapes.items()]
         self.append(index, torch.cat([column.to(steps.device) for column in columns], dim=1))
@@ -122,6 +125,7 @@ class Outcome(PerSampleMetric):
             found["alternatives"].long(),
             found["probability"],
             found["confidence"],
+            found["proven"][:, 0] == 1,
         )
 
 
@@ -170,6 +174,8 @@ def figures(outcome: Plans, seen: Tensor) -> dict[str, dict[str, Any]]:
         for part, rows in (("seen", seen), ("unseen", ~seen)):
             rate = float(success_rate(plans[rows], steps[rows])) if rows.any() else None
             table[name][f"success_rate_{part}"] = rate
+    if "trie" in table:
+        table["trie"]["proven"] = float(outcome.proven.double().mean())
     table["counts"] = {"windows": len(seen), "seen": int(seen.sum()), "unseen": int((~seen).sum())}
     if outcome.confidence.shape[1] and "viterbi" in outcome.plans:
         correct = (outcome.plans["viterbi"] == steps).all(1)

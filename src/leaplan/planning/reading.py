@@ -31,6 +31,7 @@ class Answers(NamedTuple):
     probability: Tensor | None = None  # (B, A), of the alternatives
     confidence: Tensor | None = None  # (B, 2), probability of the Viterbi plan as decoded and as calibrated
     plain: Tensor | None = None  # (B, T, N), log emissions before sharpening
+    proven: Tensor | None = None  # (B,), whether the trie's plan is proven to be the likeliest
 
 
 class PlanReader:
@@ -106,6 +107,8 @@ class PlanReader:
         if "generate" in self.decodings:
             written, words = self.freeform.generate(reader, states, queries)
             plans = {**plans, "generate": written}
+        proven = None
         if "trie" in self.decodings:
-            plans = {**plans, "trie": self.freeform.trie(reader, states, queries).plans[:, 0]}
-        return answers._replace(log_emissions=log_emissions, plans=plans, words=words)
+            found = self.freeform.trie(reader, states, queries)
+            plans, proven = {**plans, "trie": found.plans[:, 0]}, found.certain
+        return answers._replace(log_emissions=log_emissions, plans=plans, words=words, proven=proven)
