@@ -47,9 +47,7 @@ class PlanLanguage(nn.Module):
         super().__init__()
         self.model, self.captions = parts.model, parts.captions
         width = self.model.width
-        with torch.no_grad():
-            sample = self.model.embed(torch.arange(min(1000, len(self.model.tokenizer))))
-            scale = float(sample.float().square().mean().sqrt())
+        scale = float(self.model.base.get_input_embeddings().weight[:1000].detach().float().square().mean().sqrt())
         self.show_states = _Projection(state_width, width, scale)
         self.show_queries = _Projection(query_width, width, scale) if query_width else None
         self.queries = None if query_width else nn.Parameter(scale * torch.randn(horizon, width))

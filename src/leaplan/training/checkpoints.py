@@ -32,10 +32,11 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
 
 
 def trainable_state(module: nn.Module) -> dict[str, Tensor]:
-    """Return the state of `module` without its frozen parameters: a 7B base is not copied into each file."""
+    """Return the weights of `module` that learn, and its buffers: a frozen 7B base is not copied into each file."""
     named = module.named_parameters(remove_duplicate=False)  # an output layer may share its weight with embeddings
-    frozen = {name for name, parameter in named if not parameter.requires_grad}
-    return {name: tensor for name, tensor in module.state_dict().items() if name not in frozen}
+    kept = {name for name, parameter in named if parameter.requires_grad}
+    kept |= {name for name, _ in module.named_buffers(remove_duplicate=False)}
+    return {name: tensor for name, tensor in module.state_dict().items() if name in kept}
 
 
 def load_part(module: nn.Module, path: Path, prefixes: tuple[str, ...], expected: Mapping[str, Any]) -> None:
