@@ -29,6 +29,24 @@ def test_the_decoder_is_compared_with_itself():
     assert row["difference"] < 1e-5
 
 
+def test_a_stage_one_step_trains_all_that_the_first_stage_trains():
+    row = bench.stage_one_step(repeats=1, windows=2, width=16, layers=2, heads=2)
+    assert row["parameters"] > 15e6  # width 512 around a small Q-Former
+    assert row["cpu_s"] > 0
+
+
+@pytest.mark.slow
+def test_the_language_benchmark_compares_equal_scores_and_plans_a_7b_model(tmp_path, capsys):
+    threads = torch.get_num_threads()
+    assert bench.main(["language", "--repeats", "1", "--json", str(tmp_path / "bench.json")]) == 0
+    torch.set_num_threads(threads)
+    figures = json.loads((tmp_path / "bench.json").read_text())
+    assert figures["trie"]["difference"] < 1e-3
+    assert figures["memory"]["lora"]["checkpoint file"] < 100e6  # LoRA r=16 on 7B
+    assert figures["memory"]["full"]["checkpoint file"] > 13e9
+    assert "7B Llama" in capsys.readouterr().out
+
+
 @pytest.mark.slow
 def test_the_verb_prints_a_table_and_writes_the_figures(tmp_path, capsys):
     threads = torch.get_num_threads()
