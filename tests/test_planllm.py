@@ -248,6 +248,8 @@ def test_a_planner_trained_on_niv_plans_crosstask_with_its_labels(shared, tmp_pa
         "--model.align_epochs": 2,
         "--decode": "[retrieve, generate]",
         "--model.language.epochs": 1,
+        "--data.train.init_args.source.init_args.noise": 0.5,
+        "--data.test.init_args.source.init_args.noise": 0.5,
         "--model.language.cache": tmp_path / "cache",
     }
     assert main(["fit", "--config", str(config), *(str(word) for pair in options.items() for word in pair)]) == 0
