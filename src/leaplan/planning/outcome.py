@@ -179,7 +179,7 @@ def figures(outcome: Plans, seen: Tensor) -> dict[str, dict[str, Any]]:
     table["counts"] = {"windows": len(seen), "seen": int(seen.sum()), "unseen": int((~seen).sum())}
     if outcome.confidence.shape[1] and "viterbi" in outcome.plans:
         correct = (outcome.plans["viterbi"] == steps).all(1)
-        confidence = outcome.confidence.round(decimals=6)  # as predictions tell it; batches of other sizes agree on that
+        confidence = outcome.confidence.round(decimals=6)  # as predictions tell it: other batch sizes agree on that
         as_decoded, calibrated = (expected_calibration_error(c, correct) for c in confidence.unbind(1))
         table["calibration"] = {"of": "viterbi", "ece_as_decoded": float(as_decoded), "ece": float(calibrated)}
     shown = "viterbi" if "viterbi" in outcome.plans else next(iter(outcome.plans))
