@@ -48,10 +48,10 @@ else
 endif
 
 test: setup-dev  ## Run the fast tests
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: setup-dev  ## Run the slow tests
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n auto --dist loadfile
 
 lint: setup-dev  ## Check style
 	$(BIN)/ruff check .

@@ -13,8 +13,11 @@ VERBS = {
     "predict": ("leaplan.cli", "write a run's plans for the test windows"),
     "study": ("leaplan.study", "run variants of an experiment with several seeds, and print tables"),
     "check-data": ("leaplan.data.check", "tell what a dataset folder holds, lacks, and how to mend it"),
+    "describe-steps": ("leaplan.describe_steps", "have a language model describe steps, and the states around them"),
+    "generate-programs": ("leaplan.programs.generate", "make action programs for clips, by rules or a language model"),
+    "check-programs": ("leaplan.programs.check_programs", "check any file of action programs, and tell all faults"),
     "score": ("leaplan.planning.score", "score anybody's predictions, with intervals and a paired test"),
-    "bench": ("leaplan.planning.bench", "measure speed and memory, as ratios within one run"),
+    "bench": ("leaplan.bench", "measure speed and memory, as ratios within one run"),
 }
 
 EXAMPLES = """examples:

@@ -1,8 +1,7 @@
 """The verb `bench`: speed and memory, measured as ratios or per unit of work within one run."""
 
+import argparse
 from importlib import import_module
-
-from leaplan.errors import UserError
 
 SUBJECTS = {
     "planner": (
@@ -16,17 +15,15 @@ SUBJECTS = {
 
 
 def main(argv: list[str]) -> int:
-    """Run the benchmark that `argv` names.
-
-    Raises:
-        UserError: There is no such benchmark.
-    """
-    if not argv or argv[0] in ("-h", "--help"):
-        width = max(map(len, SUBJECTS))
-        lines = [f"  {name:<{width}}  {what}" for name, (_, what) in SUBJECTS.items()]
-        print("\n".join(["usage: leaplan bench SUBJECT [--help] ...", "", __doc__ or "", "", "subjects:", *lines]))
-        print("\nexample: leaplan bench planner --preset paper --json bench.json")
-        return 0
-    if argv[0] not in SUBJECTS:
-        raise UserError(f"'{argv[0]}' cannot be measured", f"There is:  {', '.join(SUBJECTS)}")
-    return int(import_module(SUBJECTS[argv[0]][0]).main(argv))
+    """Run the benchmark that `argv` names; its own options follow."""
+    width = max(map(len, SUBJECTS))
+    lines = [f"  {name:<{width}}  {what}" for name, (_, what) in SUBJECTS.items()]
+    parser = argparse.ArgumentParser(
+        "leaplan bench",
+        description=__doc__,
+        epilog="\n".join(["subjects:", *lines, "", "example: leaplan bench planner --preset paper --json bench.json"]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("subject", choices=SUBJECTS, metavar="SUBJECT", help="what to measure; it has a --help")
+    options = parser.parse_args(argv[:1])
+    return int(import_module(SUBJECTS[options.subject][0]).main(argv))

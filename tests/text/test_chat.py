@@ -475,6 +475,12 @@ def test_the_key_is_in_no_file(tmp_path):
     assert KEY not in repr(settings(url, tmp_path))
 
 
+def test_a_password_in_the_address_is_refused_without_showing_it(tmp_path):
+    with pytest.raises(ConfigError, match="user name or a password") as told:
+        settings("http://me:hunter2@localhost/v1", tmp_path)
+    assert "hunter2" not in str(told.value)
+
+
 def test_another_file_is_no_store(tmp_path):
     (tmp_path / "answers.sqlite").write_text("these are my notes, more than one page of them" * 100)
     with pytest.raises(DataError, match="cannot be used as a store"):

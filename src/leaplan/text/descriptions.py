@@ -127,7 +127,7 @@ class DescribedSteps:
             raise DataError(
                 f"{self.file} has no description of {len(absent)} of {len(vocabulary.steps)} steps, "
                 f"such as '{absent[0].name}'",
-                "Describe all steps of the vocabulary, or use leaplan.text.descriptions.NamedSteps",
+                "Describe the rest:  leaplan describe-steps --help  (or use leaplan.text.descriptions.NamedSteps)",
             )
         sentences = [s for step in vocabulary.steps for s in _find(step, vocabulary, table) or ()]
         embeddings = encode_cached(self.encoder, sentences, CACHE)

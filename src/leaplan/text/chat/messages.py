@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
+from urllib.parse import urlparse
 
 from leaplan.errors import ConfigError
 
@@ -62,6 +63,11 @@ class ChatSettings:
         for name, least in (("concurrency", 1), ("attempts", 1), ("max_tokens", 1), ("timeout", 1e-3)):
             if getattr(self, name) < least:
                 raise ConfigError(f"{name} is {getattr(self, name)}, but must be at least {least}")
+        if "@" in urlparse(self.base_url).netloc:
+            raise ConfigError(
+                "base_url holds a user name or a password, which messages would show",
+                f"Leave them out, and put the key into the environment variable {self.key_variable}",
+            )
         if self.max_usd is not None and not self.max_usd >= 0:
             raise ConfigError(f"max_usd is {self.max_usd}, but must be 0 or more")
 
