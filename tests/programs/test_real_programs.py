@@ -1,4 +1,4 @@
-"""Programs by rules of all real clips: what the documentation shows is what the command prints, and labels are exact."""
+"""Programs by rules of all real clips: the documentation shows what the command prints, and labels are exact."""
 
 import re
 

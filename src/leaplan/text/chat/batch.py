@@ -6,146 +6,277 @@ moment a process dies at, the next one knows the batch by its id, or finds it by
 
 import asyncio
 import json
-from collections.abc import Iterable, Iterator
+from collections import deque
+from collections.abc import AsyncIterator, Iterable
+from dataclasses import dataclass
+from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 from uuid import uuid4
 
 from leaplan.errors import ConfigError
-from leaplan.text.chat.messages import Answer, Failed, Request, request_hash
-from leaplan.text.chat.wire import read_completion
+from leaplan.text.chat.messages import Answer, Failed, Request, Usage, most_prompt_tokens, request_hash
+from leaplan.text.chat.wire import Fault, read_completion
 
 if TYPE_CHECKING:
     from leaplan.text.chat.client import Chat
 
 ENDPOINT: Final = "/v1/chat/completions"
-MOST_REQUESTS, MOST_BYTES = 50_000, 100 << 20  # of one batch, as providers allow
+MOST_REQUESTS, MOST_BYTES = 50_000, 64 << 20  # of one batch; providers allow more bytes, memory may not
 ENDED = ("completed", "failed", "expired", "cancelled")
 RECENT = 200  # batches that are looked through for a token
+LONGEST_WAIT = 60.0
+
+
+@dataclass(frozen=True, slots=True)
+class Line:
+    """One request of a batch: its hash, what is sent, the most tokens of its prompt, and the most it can cost."""
+
+    key: str
+    content: bytes
+    tokens: int
+    nano: int
 
 
 async def run_batches(chat: "Chat", requests: Iterable[Request]) -> dict[str, Failed]:
     """Have all `requests` answered by batches, and store the answers. Return those without one, by hash.
 
-    Batches of an earlier process are waited for first. Interrupted, the same call continues.
+    Batches of an earlier process are collected first. Interrupted, the same call continues. Of `requests` no more than
+    one batch is in memory.
 
     Raises:
         ConfigError: The server has no Batch API, or refuses.
     """
     import openai
 
-    known: dict[str, Request] = {}
-    for request in requests:
-        known.setdefault(request_hash(chat.settings, request), request)
-    failed: dict[str, Failed] = {}
     try:
-        for token, batch, hashes in chat.store.open_batches():
-            failed |= await _finish(chat, token, batch or await _found(chat, token), hashes, known)
-        new = {key: r for key, r in known.items() if key not in failed and chat.store.answer(key) is None}
-        for part in _parts(chat, new):
-            failed |= await _run(chat, part)
+        return await _Batches(chat).run(requests)
     except openai.OpenAIError as error:
-        what = f"the Batch API of {chat.settings.base_url or 'the server'} fails: {chat.wire.redacted(str(error))}"
-        raise ConfigError(what, "Run the same command again to continue, or leave out --batch") from error
-    return failed
-
-
-def _parts(chat: "Chat", requests: dict[str, Request]) -> Iterator[dict[str, Request]]:
-    """Yield the requests in parts that one batch may hold."""
-    part: dict[str, Request] = {}
-    size = 0
-    for key, request in requests.items():
-        length = len(_line(chat, key, request))
-        if part and (len(part) == MOST_REQUESTS or size + length > MOST_BYTES):
-            yield part
-            part, size = {}, 0
-        part[key] = request
-        size += length
-    if part:
-        yield part
-
-
-async def _run(chat: "Chat", part: dict[str, Request]) -> dict[str, Failed]:
-    """Make one batch of `part`, as far as the budget goes, and wait for its answers."""
-    nano = {key: chat.price.at_most(r, chat.settings.max_tokens, batch=True) for key, r in part.items()}
-    room = None if chat.limit is None else chat.limit - sum(chat.store.spending())
-    kept: list[str] = []
-    for key, most in nano.items():
-        if room is not None and most > room:
-            break
-        room = None if room is None else room - most
-        kept.append(key)
-    unpaid = {
-        key: Failed("budget", f"${chat.settings.max_usd:g} is spent or reserved", 0, key)
-        for key in list(part)[len(kept) :]
-    }
-    token = uuid4().hex
-    if not kept or not chat.store.add_batch(token, kept, sum(nano[key] for key in kept), chat.limit):
-        return unpaid
-    content = b"".join(_line(chat, key, part[key]) for key in kept)
-    client = chat.wire.client
-    file = await client.files.create(file=("requests.jsonl", content), purpose="batch")
-    batch = await client.batches.create(
-        input_file_id=file.id, endpoint=ENDPOINT, completion_window="24h", metadata={"leaplan": token}
+        what = chat.wire.redacted(str(error))
+    where = chat.settings.base_url or "the server"
+    raise ConfigError(  # out of the `except`, since what the SDK says may repeat the key
+        f"the Batch API of {where} fails: {what}", "Run the same command again to continue, or leave out --batch"
     )
-    chat.store.name_batch(token, batch.id)
-    return unpaid | await _finish(chat, token, batch.id, kept, part)
 
 
-async def _found(chat: "Chat", token: str) -> str:
-    """Return the id of a batch that was made before its id could be noted; "" if it was never made."""
-    count = 0
-    async for batch in chat.wire.client.batches.list(limit=100):
-        if (batch.metadata or {}).get("leaplan") == token:
-            chat.store.name_batch(token, batch.id)
-            return batch.id
-        count += 1
-        if count == RECENT:
-            break
-    return ""
+class _Batches:
+    """A run of batches: as many at a time as the budget allows."""
 
+    def __init__(self, chat: "Chat") -> None:
+        self.chat, self.store = chat, chat.store
+        self.client = chat.wire.client.with_options(max_retries=chat.settings.attempts)  # for what may be repeated
+        self.open = deque(chat.store.open_batches())
+        self.failed: dict[str, Failed] = {}
 
-async def _finish(
-    chat: "Chat", token: str, batch_id: str, hashes: list[str], requests: dict[str, Request]
-) -> dict[str, Failed]:
-    """Wait for a batch, store its answers, and return what has none."""
-    if not batch_id:
-        chat.store.end_batch(token, 0)
-        return {}
-    while (batch := await chat.wire.client.batches.retrieve(batch_id)).status not in ENDED:
-        await asyncio.sleep(chat.settings.poll_seconds)
-    failed = {key: Failed("server", f"the batch {batch_id} ended as {batch.status}", 1, key) for key in hashes}
-    paid = 0
-    for file in filter(None, (batch.output_file_id, batch.error_file_id)):
-        for line in (await chat.wire.client.files.content(file)).content.splitlines():
-            key, outcome = _outcome(chat, line)
-            if key not in failed:
+    async def run(self, requests: Iterable[Request]) -> dict[str, Failed]:
+        while self.open:
+            await self._collect()
+        self.failed.clear()  # what an earlier run did not get is asked again
+        part: list[Line] = []
+        size = 0
+        for line in self._lines(requests):
+            if part and (len(part) == MOST_REQUESTS or size + len(line.content) > MOST_BYTES):
+                await self._submit(part)
+                part, size = [], 0
+            part.append(line)
+            size += len(line.content)
+        await self._submit(part)
+        while self.open:
+            await self._collect()
+        return self.failed
+
+    def _lines(self, requests: Iterable[Request]) -> Iterable[Line]:
+        """Yield what is new among `requests`, each once."""
+        seen: set[str] = set()
+        for request in requests:
+            key = request_hash(self.chat.settings, request)
+            if key in seen or key in self.failed or self.store.answer(key) is not None:
                 continue
-            if isinstance(outcome, Answer):
-                request = requests.get(key) or Request(())
-                paid += round(chat.keep(request, outcome, None, batch=True).usd * 10**9)
-                del failed[key]
-            else:
-                failed[key] = outcome
-    chat.store.end_batch(token, paid)
-    return failed
+            seen.add(key)
+            sent = {"custom_id": key, "method": "POST", "url": ENDPOINT, "body": self.chat.wire.body(request)}
+            tokens = most_prompt_tokens(request)
+            yield Line(key, json.dumps(sent).encode() + b"\n", tokens, self._most(tokens))
+
+    def _most(self, tokens: int) -> int:
+        """Return what a request with a prompt of at most so many tokens can cost, in nano-dollars."""
+        return self.chat.price.of(Usage(tokens, 0, self.chat.settings.max_tokens), batch=True)
+
+    # --- to the provider --------------------------------------------------------------------------------
+
+    async def _submit(self, part: list[Line]) -> None:
+        """Make batches of `part`, as far as the budget goes; wait for earlier ones where that makes room."""
+        while part:
+            kept = self._affordable(part)
+            if kept and await self._make(part[:kept]):
+                part = part[kept:]
+            elif self.open:
+                await self._collect()
+            elif not kept:
+                why = f"${self.chat.settings.max_usd:g} is spent or reserved"
+                self.failed |= {line.key: Failed("budget", why, 0, line.key) for line in part}
+                return
+
+    def _affordable(self, part: list[Line]) -> int:
+        """Return how many of the first lines the budget has room for."""
+        if self.chat.limit is None:
+            return len(part)
+        room = self.chat.limit - sum(self.store.spending())
+        for count, line in enumerate(part):
+            room -= line.nano
+            if room < 0:
+                return count
+        return len(part)
+
+    async def _make(self, lines: list[Line]) -> bool:
+        """Make one batch; return False where another process was quicker to spend the budget."""
+        content = b"".join(line.content for line in lines)
+        file = await self.client.files.create(file=("requests.jsonl", content), purpose="batch")
+        token = uuid4().hex
+        tokens = {line.key: line.tokens for line in lines}
+        if not self.store.add_batch(token, tokens, sum(line.nano for line in lines), self.chat.limit):
+            return False
+        batch = await self._create(token, file.id)
+        self.store.name_batch(token, batch)
+        self.open.append((token, batch))
+        return True
+
+    async def _create(self, token: str, file: str) -> str:
+        """Return the id of a new batch. Where a failure leaves open whether it was made, it is looked for first."""
+        import openai
+
+        for attempt in range(self.chat.settings.attempts):
+            try:
+                batch = await self.chat.wire.client.batches.create(
+                    input_file_id=file, endpoint=ENDPOINT, completion_window="24h", metadata={"leaplan": token}
+                )
+                return batch.id
+            except (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError):
+                await self._pause(attempt)
+                found = await self._found(token)
+                if found:
+                    return found
+                if attempt + 1 == self.chat.settings.attempts:
+                    self.store.end_batch(token, 0)
+                    raise
+            except openai.APIStatusError:
+                self.store.end_batch(token, 0)
+                raise
+        raise AssertionError("unreachable: attempts are at least 1")
+
+    async def _found(self, token: str) -> str:
+        """Return the id of the batch with this token, "" if there is none."""
+        count = 0
+        async for batch in self.client.batches.list(limit=100):
+            if (batch.metadata or {}).get("leaplan") == token:
+                return batch.id
+            count += 1
+            if count == RECENT:
+                break
+        return ""
+
+    async def _pause(self, attempt: int) -> None:
+        await asyncio.sleep(min(LONGEST_WAIT, self.chat.settings.first_wait * 2 ** min(attempt, 10)))
+
+    # --- and back ---------------------------------------------------------------------------------------
+
+    async def _collect(self) -> None:
+        """Wait for the oldest batch, store its answers, and note what has none."""
+        token, name = self.open.popleft()
+        if not name:
+            name = await self._found(token)
+            if not name:  # it was never made
+                self.store.end_batch(token, 0)
+                return
+            self.store.name_batch(token, name)
+        tokens = self.store.batched(token)
+        batch = await self._ended(name)
+        if batch is None:
+            why = f"the server does not know batch {name} any more"
+            self.failed |= {key: Failed("server", why, 1, key) for key in tokens}
+            self.store.end_batch(token, None)
+            return
+        why = self.chat.wire.redacted(f"batch {name} ended as {batch.status}{_errors(batch)}")
+        missing = {key: Failed("server", why, 1, key) for key in tokens}
+        paid: dict[str, int] = {}
+        for file in filter(None, (batch.output_file_id, batch.error_file_id)):
+            await self._read(file, tokens, missing, paid)
+        self.store.end_batch(token, sum(paid.values()))
+        self.failed |= missing
+
+    async def _ended(self, name: str) -> Any | None:
+        """Return a batch when it has ended; None where the server does not know it. Short failures are sat out."""
+        import openai
+
+        failing_since: float | None = None
+        while True:
+            try:
+                batch = await self.client.batches.retrieve(name)
+                if batch.status in ENDED:
+                    return batch
+                failing_since = None
+            except openai.NotFoundError:
+                return None
+            except (openai.APIConnectionError, openai.InternalServerError, openai.RateLimitError):
+                failing_since = failing_since or monotonic()
+                if monotonic() - failing_since > self.chat.settings.patience:
+                    raise
+            await asyncio.sleep(self.chat.settings.poll_seconds)
+
+    async def _read(self, file: str, tokens: dict[str, int], missing: dict[str, Failed], paid: dict[str, int]) -> None:
+        """Read a file of results, and once more where that breaks off: what is stored stays stored."""
+        for attempt in range(self.chat.settings.attempts):
+            try:
+                async for line in self._results(file):
+                    self._take(line, tokens, missing, paid)
+                return
+            except Exception as error:
+                fault = self.chat.wire.fault_of(error)
+                if fault is None or not fault.again or attempt + 1 == self.chat.settings.attempts:
+                    raise
+                await self._pause(attempt)
+
+    async def _results(self, file: str) -> AsyncIterator[bytes]:
+        """Yield the lines of a file as they arrive."""
+        rest = b""
+        async with self.client.files.with_streaming_response.content(file) as response:
+            async for part in response.iter_bytes():
+                *lines, rest = (rest + part).split(b"\n")
+                for line in lines:
+                    yield line
+        yield rest
+
+    def _take(self, line: bytes, tokens: dict[str, int], missing: dict[str, Failed], paid: dict[str, int]) -> None:
+        """Store the answer in one line, or note what went wrong; either may have cost something."""
+        key, outcome = self._outcome(line)
+        if key not in tokens:
+            return
+        if isinstance(outcome, Answer):
+            paid[key] = round(self.chat.keep(outcome, tokens[key], None, batch=True).usd * 10**9)
+            missing.pop(key, None)
+        elif key in missing:
+            missing[key] = Failed(outcome.kind, self.chat.wire.redacted(outcome.message), 1, key)
+            if outcome.billed:
+                paid[key] = self._most(tokens[key])
+
+    def _outcome(self, line: bytes) -> tuple[str, Answer | Fault]:
+        """Return the request's hash in a line of results, and its answer or what went wrong."""
+        nothing = Fault("malformed", "the line of this request in the batch cannot be read", billed=True)
+        try:
+            told = json.loads(line)
+            key = str(told["custom_id"])
+        except (ValueError, KeyError, TypeError, RecursionError):
+            return "", nothing
+        try:
+            response = told.get("response") or {}
+            if response.get("status_code") == 200:
+                return key, read_completion(response["body"], key, self.chat.settings.model)
+            error = (response.get("body") or {}).get("error") or told.get("error") or {}
+            return key, Fault("server", str(error.get("message") or error))
+        except (KeyError, TypeError, AttributeError):
+            return key, nothing
 
 
-def _line(chat: "Chat", key: str, request: Request) -> bytes:
-    line = {"custom_id": key, "method": "POST", "url": ENDPOINT, "body": chat.wire.body(request)}
-    return json.dumps(line).encode() + b"\n"
-
-
-def _outcome(chat: "Chat", line: bytes) -> tuple[str, Any]:
-    """Return the request's hash in a line of a batch's output, and its answer or what went wrong."""
-    try:
-        told = json.loads(line)
-        key, response = str(told["custom_id"]), told.get("response") or {}
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError):
-        return "", None
-    if response.get("status_code") == 200:
-        reply = read_completion(response["body"], key, chat.settings.model)
-        if isinstance(reply, Answer):
-            return key, reply
-        return key, Failed(reply.kind, reply.message, 1, key)
-    error = (response.get("body") or {}).get("error") or told.get("error") or {}
-    return key, Failed("server", chat.wire.redacted(str(error.get("message") or error)), 1, key)
+def _errors(batch: Any) -> str:
+    """Return what the provider found wrong with a batch, for a message."""
+    told = getattr(getattr(batch, "errors", None), "data", None) or ()
+    words = "; ".join(dict.fromkeys(str(error.message) for error in told if error.message))
+    return f": {words}" if words else ""

@@ -6,6 +6,7 @@ import random
 import signal
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import replace
+from datetime import timedelta
 from time import monotonic
 from typing import Any
 
@@ -15,7 +16,9 @@ from leaplan.text.chat.prices import NANO, Estimate, expected_tokens, nano_of, p
 from leaplan.text.chat.store import Store
 from leaplan.text.chat.wire import Fault, Wire
 
+UNHEARD = ("connection", "timeout")
 LONGEST_WAIT = 60.0
+OLD = 2.0  # in timeouts: no process can still wait for a request that is as old
 Outcome = Answer | Failed
 Done = Callable[[Any, Outcome], Awaitable[None] | None]
 
@@ -39,6 +42,8 @@ class Chat:
         self.price, self.price_source = price_of(settings)
         self.limit = None if settings.max_usd is None else nano_of(settings.max_usd)
         self.store = Store(settings.cache)
+        if not settings.count_lost:
+            self.store.forgive(OLD * settings.timeout + settings.grace)
         self._wire: Wire | None = None
         self._tasks: dict[str, asyncio.Task[Outcome]] = {}
         self._room = asyncio.Semaphore(settings.concurrency)
@@ -47,6 +52,9 @@ class Chat:
         self._under_way = 0  # requests that hold a part of the budget
         self._settled = asyncio.Event()  # set whenever one of them gives it back
         self._heard = False  # whether the server ever answered
+        self._sending: set[asyncio.Task[Any]] = set()
+        self._ending = False
+        self._in_batches: dict[str, str] | None = None  # hashes of batches that are not collected yet
         self._random = random.Random(settings.seed)
 
     @property
@@ -125,7 +133,10 @@ class Chat:
         """Have all `requests` answered by the provider's Batch API; see `batch.run_batches`."""
         from leaplan.text.chat.batch import run_batches
 
-        return await run_batches(self, requests)
+        try:
+            return await run_batches(self, requests)
+        finally:
+            self._in_batches = None
 
     def estimate(self, requests: Iterable[Request]) -> Estimate:
         """Return what it would take to answer `requests`; nothing is sent."""
@@ -152,11 +163,17 @@ class Chat:
     async def _fetch(self, request: Request, key: str) -> Outcome:
         """Send `request` until it is answered or given up."""
         async with self._room:
+            known = self.store.answer(key)  # another process may have asked while this one waited for room
+            if known is not None:
+                return known
+            self._must_not_be_in_a_batch(key)
             attempts, tries, start = 0, 0, monotonic()
             while True:
                 await self._wait_until_welcome()
                 if self._fatal is not None:
                     raise self._fatal
+                if self._ending:
+                    raise asyncio.CancelledError
                 entry = await self._reserve(request, key)
                 if entry is None:
                     return Failed("budget", f"${self.settings.max_usd:g} is spent or reserved", attempts, key)
@@ -164,11 +181,24 @@ class Chat:
                 reply = await self._attempt(request, entry)
                 if isinstance(reply, Answer):
                     return reply
-                tries += reply.kind != "rate limit"
-                patient = monotonic() - start < self.settings.patience
+                tries += reply.kind not in (
+                    "rate limit",
+                    "refused",
+                )  # which are bounded by patience, and by what is left
+                patient = monotonic() - start + (reply.wait or 0) < self.settings.patience
                 if reply.fatal is not None or not reply.again or tries >= self.settings.attempts or not patient:
                     return self._give_up(reply, attempts, key)
                 await self._step_back(reply, attempts)
+
+    def _must_not_be_in_a_batch(self, key: str) -> None:
+        if self._in_batches is None:
+            found = self.store.open_batches()
+            self._in_batches = {each: batch for token, batch in found for each in self.store.batched(token)}
+        if key in self._in_batches:
+            batch = self._in_batches[key] or "an earlier run"
+            what = f"this is asked in batch {batch} already, whose answers are not collected yet"
+            self._fatal = ConfigError(what, "Run the same command with --batch to collect them")
+            raise self._fatal
 
     async def _reserve(self, request: Request, key: str) -> int | None:
         """Return an entry of the ledger, as soon as requests under way leave room; None where nothing will."""
@@ -181,34 +211,42 @@ class Chat:
     async def _attempt(self, request: Request, entry: int) -> Answer | Fault:
         """Send `request` once, and settle its entry: paid, not billed, or (where nobody knows) left at its highest."""
         self._under_way += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._sending.add(task)
         try:
             reply = await self.wire.send(request)
+            self._heard |= isinstance(reply, Answer) or reply.kind not in UNHEARD
             if isinstance(reply, Answer):
-                self._heard = True
-                return self.keep(request, reply, entry)
+                return self.keep(reply, most_prompt_tokens(request), entry)
             if not reply.billed:
                 self.store.cancel(entry)
             return reply
         finally:
+            self._sending.discard(task)
             self._under_way -= 1
             self._settled.set()
 
-    def keep(self, request: Request, answer: Answer, entry: int | None, batch: bool = False) -> Answer:
-        """Store a paid answer. A server that counts no tokens is taken to have used as many as possible."""
+    def keep(self, answer: Answer, most: int, entry: int | None, batch: bool = False) -> Answer:
+        """Store a paid answer to a prompt of at most `most` tokens, and settle its entry of the ledger.
+
+        A server that counts no tokens is taken to have used as many as possible.
+        """
         usage = answer.usage
         if usage.prompt < 0:
-            usage = Usage(most_prompt_tokens(request), 0, self.settings.max_tokens)
+            usage = Usage(most, 0, self.settings.max_tokens)
         answer = replace(answer, usage=usage)
         return self.store.keep(answer, self.price.of(usage, batch), entry)
 
     def _give_up(self, fault: Fault, attempts: int, key: str) -> Failed:
         """Return what went wrong; raise what would go wrong for all others as well."""
         fatal = fault.fatal
-        if fatal is None and fault.kind in ("connection", "timeout") and not self._heard:
-            where = self.settings.base_url or "the server"
-            fatal = ConfigError(
-                f"{where} does not answer: {fault.message}", "Check --base-url and that the server runs"
-            )
+        where = self.settings.base_url or "the server"
+        if fatal is None and fault.kind in UNHEARD and not self._heard:
+            fatal = ConfigError(f"{where} does not answer: {fault.message}", "Check --base-url, and that it runs")
+        if fatal is None and fault.wait is not None and fault.wait > self.settings.patience:
+            what = f"{where} asks to wait for {timedelta(seconds=round(min(fault.wait, 1e9)))}: {fault.message}"
+            fatal = ConfigError(what, "Run the same command again then; all that was answered is kept")
         if fatal is not None:
             self._fatal = self._fatal or fatal
             raise self._fatal
@@ -231,8 +269,12 @@ class Chat:
             await asyncio.sleep(wait + self._random.uniform(0, 0.1 * min(wait, 5.0)))
 
     async def _settle_down(self) -> None:
-        """Give requests under way a moment to be answered and stored, then drop them."""
+        """Give requests under way a moment to be answered and stored, then drop them. Nothing more is sent."""
+        self._ending = True
         tasks = list(self._tasks.values())
+        for task in tasks:
+            if task not in self._sending:
+                task.cancel()
         if tasks:
             await asyncio.wait(tasks, timeout=self.settings.grace)
             for task in tasks:

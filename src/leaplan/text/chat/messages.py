@@ -4,13 +4,21 @@ import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from math import isfinite
 from pathlib import Path
 from typing import Any, Literal
-from urllib.parse import urlparse
+from urllib.parse import urlsplit
 
 from leaplan.errors import ConfigError
 
 Structured = Literal["schema", "json", "text"]
+RANGES = {
+    "concurrency": (1, 10_000),
+    "attempts": (1, 1000),
+    "max_tokens": (1, 10_000_000),
+    "timeout": (1e-3, 86_400),
+    "temperature": (0, 2),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,6 +41,9 @@ class ChatSettings:
         cache: SQLite file of answers and spending.
         most_bytes: Longest answer that is read.
         grace: Seconds that answers under way are waited for when the job is interrupted.
+        count_lost: Whether requests without an answer, which a server may have billed all the same (timeouts, resets,
+            killed processes), go on counting against `max_usd` at their highest price. False forgets, when a job
+            begins, those that are so old that no process can still wait for them.
     """
 
     model: str
@@ -53,6 +64,7 @@ class ChatSettings:
     grace: float = 5.0
     first_wait: float = 0.5
     poll_seconds: float = 30.0
+    count_lost: bool = True
 
     def __post_init__(self) -> None:
         """Refuse impossible settings.
@@ -60,16 +72,20 @@ class ChatSettings:
         Raises:
             ConfigError: A value is out of its range.
         """
-        for name, least in (("concurrency", 1), ("attempts", 1), ("max_tokens", 1), ("timeout", 1e-3)):
-            if getattr(self, name) < least:
-                raise ConfigError(f"{name} is {getattr(self, name)}, but must be at least {least}")
-        if "@" in urlparse(self.base_url).netloc:
+        for name, (least, most) in RANGES.items():
+            value = getattr(self, name)
+            if not least <= value <= most:  # NaN is in no range
+                raise ConfigError(f"{name} is {value}, but must be from {least:g} to {most:g}")
+        if self.max_usd is not None and not (isfinite(self.max_usd) and self.max_usd >= 0):
+            raise ConfigError(f"max_usd is {self.max_usd}, but must be 0 or more", "Leave it out for no limit")
+        address = urlsplit(self.base_url)
+        if self.base_url and (address.scheme not in ("http", "https") or not address.hostname):
+            raise ConfigError("base_url is no address of a server", "Such as --base-url http://localhost:8000/v1")
+        if "@" in address.netloc:
             raise ConfigError(
                 "base_url holds a user name or a password, which messages would show",
                 f"Leave them out, and put the key into the environment variable {self.key_variable}",
             )
-        if self.max_usd is not None and not self.max_usd >= 0:
-            raise ConfigError(f"max_usd is {self.max_usd}, but must be 0 or more")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,11 +164,12 @@ def request_hash(settings: ChatSettings, request: Request) -> str:
         "schema": [request.schema_name, request.schema],
         "again": request.again,
     }
-    return hashlib.sha256(json.dumps(content, sort_keys=True, ensure_ascii=False).encode()).hexdigest()
+    text = json.dumps(content, sort_keys=True, ensure_ascii=False)
+    return hashlib.sha256(text.encode(errors="surrogatepass")).hexdigest()
 
 
 def most_prompt_tokens(request: Request) -> int:
     """Return how many tokens a prompt has at most: no tokenizer makes more of a text than it has bytes."""
     texts = (f"{message['role']}{message['content']}" for message in request.messages)
-    asked = sum(len(text.encode()) + 16 for text in texts)
+    asked = sum(len(text.encode(errors="surrogatepass")) + 16 for text in texts)
     return asked + (2 * len(json.dumps(request.schema)) + 64 if request.schema else 0)

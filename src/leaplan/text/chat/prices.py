@@ -14,6 +14,7 @@ from leaplan.text.chat.messages import ChatSettings, Request, Usage, most_prompt
 
 NANO = 10**9
 TABLE = "prices.json"
+MOST = 100_000  # USD per million tokens; keeps sums within 64 bits
 LOCAL = ("localhost", "127.0.0.1", "::1", "0.0.0.0")
 
 
@@ -72,8 +73,8 @@ def price_of(settings: ChatSettings) -> tuple[Price, str]:
     if settings.price is not None:
         return _per_token(settings.price, share), "given"
     found = table["models"].get(settings.model) or table["models"].get(_undated(settings.model))
-    host = urlparse(settings.base_url).hostname or ""
-    if settings.base_url and (host in LOCAL or found is None) and (host in LOCAL or settings.max_usd is None):
+    own = (urlparse(settings.base_url).hostname or "") in LOCAL or settings.max_usd is None
+    if settings.base_url and found is None and own:  # a name in the table may be a paid model behind a proxy
         return _per_token((0.0, 0.0, 0.0), share), "a server of one's own: 0"
     if found is None:
         known = ", ".join(sorted(table["models"]))
@@ -95,8 +96,10 @@ def expected_tokens(request: Request) -> int:
 
 
 def _per_token(price: tuple[float, ...], share: Decimal) -> Price:
-    if len(price) != 3 or min(price) < 0:
-        raise ConfigError(f"price {price} is not three amounts of 0 or more", "Such as --price 0.15 0.075 0.60")
+    if len(price) != 3 or not all(0 <= each <= MOST for each in price):
+        raise ConfigError(
+            f"price {price} is not three amounts from 0 to {MOST:,} USD", "Such as --price 0.15 0.075 0.60"
+        )
     prompt, cached, completion = (Decimal(str(each)) * 1000 for each in price)
     return Price(prompt, cached, completion, share)
 

@@ -6,10 +6,11 @@ price, since a server may have billed it: the total is an upper bound at any mom
 """
 
 import sqlite3
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from leaplan.errors import DataError
 from leaplan.text.chat.messages import Answer, Usage
@@ -59,13 +60,20 @@ class Store:
                 f"{self.path} cannot be used as a store of answers: {error}", "Choose another file or folder"
             ) from error
 
+    def forgive(self, seconds: float) -> None:
+        """Cross out requests that were sent longer ago than `seconds` and never answered; see `count_lost`."""
+        age = (f"-{seconds:.0f} seconds",)
+        with self._transaction():
+            rows = self._execute("DELETE FROM open_requests WHERE sent < datetime('now', ?) RETURNING nano", age)
+            self._execute("UPDATE total SET reserved = reserved - ?", (sum(nano for (nano,) in rows.fetchall()),))
+
     def close(self) -> None:
         """Close the file."""
         self.database.close()
 
     def answer(self, key: str) -> Answer | None:
         """Return the stored answer to the request of this hash, marked as cached."""
-        row = self.database.execute("SELECT * FROM answers WHERE hash = ?", (key,)).fetchone()
+        row = self._execute("SELECT * FROM answers WHERE hash = ?", (key,)).fetchone()
         if row is None:
             return None
         _, text, reason, prompt, cached, completion, nano, model, fingerprint, _ = row
@@ -77,8 +85,8 @@ class Store:
             paid, reserved = self.spending()
             if limit is not None and paid + reserved + nano > limit:
                 return None
-            self.database.execute("UPDATE total SET reserved = reserved + ?", (nano,))
-            row = self.database.execute("INSERT INTO open_requests (hash, nano) VALUES (?, ?)", (key, nano))
+            self._execute("UPDATE total SET reserved = reserved + ?", (nano,))
+            row = self._execute("INSERT INTO open_requests (hash, nano) VALUES (?, ?)", (key, nano))
             return row.lastrowid
 
     def cancel(self, entry: int) -> None:
@@ -90,7 +98,7 @@ class Store:
         """Store an answer that cost `nano`, and settle its entry. The first of two answers to one request stays."""
         use = answer.usage
         with self._transaction():
-            self.database.execute(
+            self._execute(
                 "INSERT OR IGNORE INTO answers (hash, text, finish_reason, prompt, cached, completion, nano, model, "
                 "fingerprint) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
                 (answer.request_hash, answer.text, answer.finish_reason, use.prompt, use.cached, use.completion, nano,
@@ -102,52 +110,71 @@ class Store:
 
     def spending(self) -> tuple[int, int]:
         """Return nano-dollars paid, and those that requests under way or lost may cost at most."""
-        paid, reserved = self.database.execute("SELECT paid, reserved FROM total").fetchone()
+        paid, reserved = self._execute("SELECT paid, reserved FROM total").fetchone()
         return paid, reserved
 
-    def add_batch(self, token: str, hashes: list[str], nano: int, limit: int | None) -> bool:
-        """Write down a batch that is about to be made; return False where `limit` leaves no room."""
+    def add_batch(self, token: str, tokens: Mapping[str, int], nano: int, limit: int | None) -> bool:
+        """Write down a batch that is about to be made; return False where `limit` leaves no room.
+
+        Args:
+            token: Its name with us.
+            tokens: Hash of each request to the most tokens that its prompt can have.
+            nano: The most that it can cost.
+            limit: All that may be spent.
+        """
         with self._transaction():
             paid, reserved = self.spending()
             if limit is not None and paid + reserved + nano > limit:
                 return False
-            self.database.execute("UPDATE total SET reserved = reserved + ?", (nano,))
-            self.database.execute(
+            self._execute("UPDATE total SET reserved = reserved + ?", (nano,))
+            self._execute(
                 "INSERT INTO batches (token, id, hashes, nano, state) VALUES (?, '', ?, ?, 'new')",
-                (token, "\n".join(hashes), nano),
+                (token, "\n".join(f"{key} {most}" for key, most in tokens.items()), nano),
             )
         return True
 
     def name_batch(self, token: str, batch: str) -> None:
         """Note the provider's id of a batch."""
-        self.database.execute("UPDATE batches SET id = ?, state = 'sent' WHERE token = ?", (batch, token))
+        self._execute("UPDATE batches SET id = ?, state = 'sent' WHERE token = ?", (batch, token))
 
-    def open_batches(self) -> list[tuple[str, str, list[str]]]:
-        """Return token, provider's id ("" if not known) and hashes of batches that are not settled."""
-        rows = self.database.execute("SELECT token, id, hashes FROM batches WHERE state != 'done'").fetchall()
-        return [(token, batch, hashes.split("\n")) for token, batch, hashes in rows]
+    def open_batches(self) -> list[tuple[str, str]]:
+        """Return token and provider's id ("" if not known) of batches that are not settled, oldest first."""
+        return self._execute("SELECT token, id FROM batches WHERE state != 'done' ORDER BY made, rowid").fetchall()
 
-    def end_batch(self, token: str, paid: int) -> None:
-        """Settle a batch."""
+    def batched(self, token: str) -> dict[str, int]:
+        """Return the hashes of a batch, with the most tokens that each prompt can have."""
+        (lines,) = self._execute("SELECT hashes FROM batches WHERE token = ?", (token,)).fetchone()
+        return {key: int(most or 0) for key, _, most in (line.partition(" ") for line in lines.split("\n"))}
+
+    def end_batch(self, token: str, paid: int | None) -> None:
+        """Settle a batch; `paid` None counts the most that it can have cost."""
         with self._transaction():
-            row = self.database.execute(
-                "SELECT nano FROM batches WHERE token = ? AND state != 'done'", (token,)
-            ).fetchone()
+            row = self._execute("SELECT nano FROM batches WHERE token = ? AND state != 'done'", (token,)).fetchone()
             if row is not None:
-                self.database.execute("UPDATE batches SET state = 'done' WHERE token = ?", (token,))
-                self.database.execute("UPDATE total SET reserved = reserved - ?, paid = paid + ?", (row[0], paid))
+                self._execute("UPDATE batches SET state = 'done' WHERE token = ?", (token,))
+                spent = row[0] if paid is None else paid
+                self._execute("UPDATE total SET reserved = reserved - ?, paid = paid + ?", (row[0], spent))
 
     def _settle(self, entry: int, paid: int) -> None:
-        (reserved,) = self.database.execute("SELECT nano FROM open_requests WHERE id = ?", (entry,)).fetchone()
-        self.database.execute("DELETE FROM open_requests WHERE id = ?", (entry,))
-        self.database.execute("UPDATE total SET reserved = reserved - ?, paid = paid + ?", (reserved, paid))
+        row = self._execute("SELECT nano FROM open_requests WHERE id = ?", (entry,)).fetchone()
+        reserved = row[0] if row is not None else 0  # another process may have forgiven it
+        self._execute("DELETE FROM open_requests WHERE id = ?", (entry,))
+        self._execute("UPDATE total SET reserved = reserved - ?, paid = paid + ?", (reserved, paid))
 
     @contextmanager
     def _transaction(self) -> Iterator[None]:
-        self.database.execute("BEGIN IMMEDIATE")
+        self._execute("BEGIN IMMEDIATE")
         try:
             yield
+            self._execute("COMMIT")
         except BaseException:
-            self.database.execute("ROLLBACK")
+            if self.database.in_transaction:  # some errors, such as a full disk, have ended it
+                self.database.execute("ROLLBACK")
             raise
-        self.database.execute("COMMIT")
+
+    def _execute(self, *statement: Any) -> sqlite3.Cursor:
+        try:
+            return self.database.execute(*statement)
+        except sqlite3.Error as error:
+            what = f"{self.path} cannot be read or written: {error}"
+            raise DataError(what, "Make room or wait for other processes, then run the same command again") from error

@@ -3,7 +3,7 @@
 import asyncio
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 from time import time
@@ -12,6 +12,16 @@ from typing import Any
 from leaplan.errors import ConfigError, UserError
 from leaplan.text.chat.messages import Answer, ChatSettings, Request, Usage, request_hash
 
+OPENAI = "https://api.openai.com/v1"
+UNSENT = (
+    "ClientConnectorError",
+    "ConnectionTimeoutError",
+    "ConnectionRefusedError",
+    "gaierror",
+)  # no connection at all
+MOST_TOKENS = 1 << 31  # of a believable count
+WEAKER = {"json_schema": "json", "json_object": "text"}
+HTTP_LIBRARIES = ("httpx", "httpx2", "httpcore", "httpcore2", "h11", "anyio", "aiohttp")
 RETRIED = (408, 409, 425, 500, 502, 503, 504, 520, 522, 524, 529)
 NO_KEY = "none"  # what a server of one's own is sent where no key is set
 
@@ -40,14 +50,19 @@ class Wire:
     """Sends requests. What a server refuses (such as JSON Schema) is left out from then on.
 
     Raises:
-        ConfigError: There is no key.
+        ConfigError: There is no key, or one that cannot be sent.
     """
 
     def __init__(self, settings: ChatSettings) -> None:
         from openai import AsyncOpenAI, DefaultAioHttpClient
         from openai import Timeout as Seconds
 
-        key = os.environ.get(settings.key_variable, "")
+        key = os.environ.get(settings.key_variable, "").strip()  # files and pipes end it with a newline
+        if not (key.isascii() and key.isprintable()):
+            raise ConfigError(
+                f"the key in {settings.key_variable} holds characters that no key has",
+                f"Set it again:  export {settings.key_variable}=...",
+            )
         if not key and not settings.base_url:
             raise ConfigError(
                 f"the environment variable {settings.key_variable} is not set",
@@ -59,7 +74,7 @@ class Wire:
         self.left_out: set[str] = set()
         self.client = AsyncOpenAI(
             api_key=key or NO_KEY,
-            base_url=settings.base_url or None,
+            base_url=settings.base_url or OPENAI,  # never from the environment: answers are kept by server
             max_retries=0,
             timeout=Seconds(settings.timeout, connect=min(10.0, settings.timeout)),
             http_client=DefaultAioHttpClient(),  # twice as fast as the default with many connections
@@ -95,35 +110,31 @@ class Wire:
 
     async def send(self, request: Request) -> Answer | Fault:
         """Send `request` once."""
-        import openai
-
+        body = self.body(request)
         try:
             async with asyncio.timeout(self.settings.timeout):
-                content = await self._exchange(self.body(request))
-            return self._answer(request, content)
-        except TimeoutError:
-            return Fault("timeout", f"no answer within {self.settings.timeout:g} s", again=True, billed=True)
-        except _TooLongError:
-            most = self.settings.most_bytes
-            return Fault("too long", f"the answer is longer than {most:,} bytes", billed=True)
-        except openai.APITimeoutError:
-            return Fault("timeout", f"no answer within {self.settings.timeout:g} s", again=True, billed=True)
-        except openai.APIStatusError as error:
-            return self._refused(error)
-        except (openai.APIConnectionError, OSError, openai.OpenAIError) as error:
-            return Fault("connection", self.redacted(_reason(error)), again=True, billed=True)
-        except Exception as error:  # of the HTTP library, while the answer is read
-            if type(error).__module__.split(".")[0] not in (
-                "httpx",
-                "httpx2",
-                "httpcore",
-                "httpcore2",
-                "h11",
-                "anyio",
-                "aiohttp",
-            ):
+                content = await self._exchange(body)
+        except Exception as error:
+            fault = self.fault_of(error, body)
+            if fault is None:
                 raise
-            return Fault("connection", self.redacted(_reason(error)), again=True, billed=True)
+            return fault
+        return read_completion(content, request_hash(self.settings, request), self.settings.model)
+
+    def fault_of(self, error: Exception, body: Mapping[str, Any] | None = None) -> Fault | None:
+        """Return what an exception of the SDK, or of the HTTP library below it, means; None of others."""
+        import openai
+
+        if isinstance(error, _TooLongError):
+            return Fault("too long", f"the answer is longer than {self.settings.most_bytes:,} bytes", billed=True)
+        if isinstance(error, openai.APIStatusError):
+            return self._refused(error, body or {})
+        if isinstance(error, (TimeoutError, openai.APITimeoutError)) and _is_timeout(error):
+            return Fault("timeout", f"no answer within {self.settings.timeout:g} s", again=True, billed=_sent(error))
+        library = type(error).__module__.split(".")[0]
+        if isinstance(error, (openai.OpenAIError, OSError)) or library in HTTP_LIBRARIES:
+            return Fault("connection", self.redacted(_reason(error)), again=True, billed=_sent(error))
+        return None
 
     async def _exchange(self, body: Mapping[str, Any]) -> bytes:
         """Return the bytes of the answer to `body`; read no more of them than allowed."""
@@ -138,11 +149,8 @@ class Wire:
                     raise _TooLongError
         return b"".join(parts)
 
-    def _answer(self, request: Request, content: bytes) -> Answer | Fault:
-        return read_completion(content, request_hash(self.settings, request), self.settings.model)
-
-    def _refused(self, error: Any) -> Fault:
-        """Return what an HTTP status other than success means."""
+    def _refused(self, error: Any, body: Mapping[str, Any]) -> Fault:
+        """Return what an HTTP status other than success means as an answer to `body`."""
         status, message = error.status_code, self.redacted(_reason(error))
         wait = seconds_to_wait(error.response.headers)
         if status in (401, 403):
@@ -161,18 +169,20 @@ class Wire:
             return Fault("rate limit", message, again=True, wait=wait)
         if status in RETRIED or status >= 500:
             return Fault("server", f"HTTP {status}: {message}", again=True, wait=wait)
-        return Fault("refused", f"HTTP {status}: {message}", again=status == 400 and self._adapt(message))
+        return Fault("refused", f"HTTP {status}: {message}", again=status == 400 and self._adapt(message, body))
 
-    def _adapt(self, message: str) -> bool:
-        """Leave out what the server says that it does not take; tell whether something was left out."""
-        if "max_completion_tokens" in message and self.length_field == "max_tokens":
+    def _adapt(self, message: str, body: Mapping[str, Any]) -> bool:
+        """Leave out what the server says that it does not take; tell whether `body` had it.
+
+        Many requests learn the same at once, so what counts is what this one was sent with.
+        """
+        kind = body.get("response_format", {}).get("type")
+        if "max_completion_tokens" in message and "max_tokens" in body:
             self.length_field = "max_completion_tokens"
-        elif (
-            any(word in message for word in ("response_format", "json_schema", "json_object"))
-            and self.structured != "text"
-        ):
-            self.structured = "json" if self.structured == "schema" else "text"
-        elif name := next((n for n in ("temperature", "seed") if n in message and n not in self.left_out), ""):
+        elif kind and any(word in message for word in ("response_format", "json_schema", "json_object")):
+            if self.structured != "text":
+                self.structured = WEAKER[kind]
+        elif name := next((n for n in ("temperature", "seed") if n in message and n in body), ""):
             self.left_out.add(name)
         else:
             return False
@@ -197,14 +207,32 @@ def read_completion(content: bytes | str | Mapping[str, Any], key: str, model: s
             text, reason = message.get("refusal") or "", "refusal" if message.get("refusal") else reason
         if not isinstance(text, str):
             raise TypeError("content is not text")
-        use = body.get("usage") or {}
-        cached = (use.get("prompt_tokens_details") or {}).get("cached_tokens") or 0
-        usage = Usage(int(use.get("prompt_tokens") or -1), int(cached), int(use.get("completion_tokens") or 0))
-        names = str(body.get("model") or model), str(body.get("system_fingerprint") or "")
+        usage = _usage(body.get("usage"))
+        told_model, fingerprint = (_sound(str(body.get(name) or "")[:200]) for name in ("model", "system_fingerprint"))
     except (ValueError, KeyError, IndexError, TypeError, AttributeError, RecursionError) as error:
         what = f"the server's answer is no chat completion ({type(error).__name__})"
         return Fault("malformed", what, again=True, billed=True)
-    return Answer(text, str(reason), usage, 0.0, *names, False, key)
+    return Answer(_sound(text), _sound(str(reason)[:200]), usage, 0.0, told_model or model, fingerprint, False, key)
+
+
+def _usage(told: Any) -> Usage:
+    """Return the tokens that a server tells; -1 of a prompt where it tells none, or none that can be believed."""
+    told = told if isinstance(told, Mapping) else {}
+    prompt, completion = told.get("prompt_tokens"), told.get("completion_tokens")
+    if not (_is_count(prompt) and _is_count(completion) and prompt):
+        return Usage(-1, 0, 0)
+    details = told.get("prompt_tokens_details")
+    cached = details.get("cached_tokens") if isinstance(details, Mapping) else 0
+    return Usage(prompt, min(cached, prompt) if _is_count(cached) else 0, completion)
+
+
+def _is_count(value: Any) -> bool:
+    return type(value) is int and 0 <= value <= MOST_TOKENS
+
+
+def _sound(text: str) -> str:
+    """Return `text` without halves of characters, which JSON may hold and no file takes."""
+    return text.encode(errors="replace").decode()
 
 
 def seconds_to_wait(headers: Mapping[str, str]) -> float | None:
@@ -226,9 +254,28 @@ class _TooLongError(Exception):
     """An answer is longer than allowed."""
 
 
+def _chain(error: BaseException | None) -> Iterator[BaseException]:
+    """Yield an exception and its causes; the SDK and its HTTP library wrap each other's, and rename some wrongly."""
+    while error is not None:
+        yield error
+        error = error.__cause__
+
+
+def _is_timeout(error: Exception) -> bool:
+    """Return whether time was over; a connection that was closed or refused is called a timeout by some layers."""
+    *_, first = _chain(error)
+    return isinstance(first, TimeoutError) or "Timeout" in type(first).__name__
+
+
+def _sent(error: Exception) -> bool:
+    """Return whether a request that failed may have reached the server."""
+    names = {kind.__name__ for each in _chain(error) for kind in type(each).__mro__}
+    return not names & set(UNSENT)
+
+
 def _reason(error: Exception) -> str:
-    cause = error.__cause__ if error.__cause__ is not None else error
     body = getattr(error, "body", None)
     told = body.get("message") if isinstance(body, Mapping) else None
     code = body.get("code") if isinstance(body, Mapping) else None
-    return f"{told or cause or type(cause).__name__}{f' ({code})' if code else ''}"
+    *_, first = _chain(error)
+    return f"{told or first or type(first).__name__}{f' ({code})' if code else ''}"
