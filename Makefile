@@ -11,7 +11,7 @@ BIN     := $(VENV)/bin
 ROOT    := $(if $(DATA_ROOT),--root $(DATA_ROOT))
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev train-planllm test test-slow lint typecheck bench clean
+.PHONY: help setup setup-dev train-planllm programs test test-slow lint typecheck bench clean
 
 help:  ## Print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -47,6 +47,11 @@ else
 	$(BIN)/leaplan score --seeds $(foreach seed,$(SEEDS),runs/$(notdir $(basename $(CONFIG)))-seed$(seed)/predictions/test.jsonl)
 endif
 
+programs: setup  ## Make action programs of the synthetic kitchen by rules, and score them
+	$(BIN)/leaplan check-data synthetic --root ~/.cache/leaplan
+	$(BIN)/leaplan generate-programs --dataset kitchen --out programs/kitchen
+	$(BIN)/leaplan check-programs programs/kitchen/programs.jsonl --root ~/.cache/leaplan --truth ~/.cache/leaplan
+
 test: setup-dev  ## Run the fast tests
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
@@ -60,10 +65,12 @@ lint: setup-dev  ## Check style
 typecheck: setup-dev  ## Check types
 	$(BIN)/mypy
 
-bench: setup  ## Measure the planner's speed and memory
+bench: setup  ## Measure speed and memory
 	$(BIN)/leaplan bench planner
 	$(BIN)/leaplan bench planner --preset paper
 	$(BIN)/leaplan bench language
+	$(BIN)/leaplan bench chat
+	$(BIN)/leaplan bench programs
 
 clean:  ## Remove the virtual environment and caches; runs stay
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache src/*.egg-info
