@@ -3,13 +3,11 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
 
 from leaplan.describing import Job, dry_run, run, shown, summary
 from leaplan.errors import ConfigError, UserError
 from leaplan.records import Annotations
-from leaplan.text.chat import ChatSettings
+from leaplan.text.chat.options import add_model_options, positive, settings_of
 from leaplan.text.describe import steps_of
 from leaplan.text.described_file import DescribedFile
 
@@ -44,10 +42,12 @@ def main(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     if options.out is None and not options.dry_run:
         raise ConfigError("--out is missing", f"Give a file, such as --out descriptors_{options.dataset}.json")
+    if not options.model:
+        raise ConfigError("--model is missing", "Such as --model gpt-4o-mini; with your own server add --base-url")
     annotations = _read(options.dataset, options.root, options.protocol)
     steps = steps_of(annotations, SETTINGS.get(options.dataset, ""))[: options.limit]
     file = DescribedFile(options.out or Path(f"descriptors_{options.dataset}.json"), options.overwrite)
-    job = Job(options, annotations, steps, file, chat_settings(options, file.answers))
+    job = Job(options, annotations, steps, file, settings_of(options, file.answers))
     if options.dry_run:
         print(shown(steps, options.show) if options.show else dry_run(job))
         return 0
@@ -76,7 +76,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--protocol", help="split protocol whose files are read (default: the first that is there)")
     parser.add_argument("--out", type=Path, metavar="FILE", help=".json or .json.gz, in the layout of SCHEMA")
     parser.add_argument("--overwrite", action="store_true", help="describe anew what FILE holds already")
-    parser.add_argument("--limit", type=_positive, metavar="N", help="the first N steps only")
+    parser.add_argument("--limit", type=positive, metavar="N", help="the first N steps only")
     parser.add_argument(
         "--repairs", type=_count, default=1, metavar="N",
         help="send an answer that cannot be used back N times (default 1)",
@@ -84,28 +84,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--dry-run", action="store_true", help="tell requests, tokens and price, and send nothing")
     parser.add_argument("--show", metavar="STEP", help="with --dry-run: print the prompt of a step")
     parser.add_argument("--quiet", action="store_true", help="no progress")
-    _add_model(parser.add_argument_group("language model"))
+    add_model_options(parser.add_argument_group("language model"), "for FILE", max_tokens=800, concurrency=32)
     return parser
-
-
-def _add_model(group: Any) -> None:
-    group.add_argument("--model", required=True, help="its name at the server")
-    group.add_argument("--base-url", default="", metavar="URL", help="of a server that is compatible with OpenAI's")
-    group.add_argument("--key-variable", default="OPENAI_API_KEY", metavar="NAME", help="default OPENAI_API_KEY")
-    group.add_argument("--max-usd", type=float, metavar="USD", help="never spend more than this for FILE altogether")
-    group.add_argument(
-        "--price", type=float, nargs=3, metavar=("IN", "CACHED", "OUT"),
-        help="USD per million tokens of input, cached input and output (default: the table of list prices)",
-    )  # fmt: skip
-    group.add_argument("--concurrency", type=_positive, default=32, metavar="N", help="requests at a time (default 32)")
-    group.add_argument(
-        "--structured", choices=("schema", "json", "text"), default="schema",
-        help="ask for JSON by schema (default), as any JSON object, or in words only",
-    )  # fmt: skip
-    group.add_argument("--temperature", type=float, default=0.0, metavar="T", help="default 0")
-    group.add_argument("--max-tokens", type=_positive, default=800, metavar="N", help="of an answer (default 800)")
-    group.add_argument("--seed", type=int, default=7, help="sent with each request (default 7)")
-    group.add_argument("--timeout", type=float, default=120.0, metavar="S", help="seconds per request (default 120)")
 
 
 def _count(text: str) -> int:
@@ -113,40 +93,6 @@ def _count(text: str) -> int:
     if value < 0:
         raise argparse.ArgumentTypeError(f"{value} is not at least 0")
     return value
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
-    return value
-
-
-def chat_settings(options: argparse.Namespace, cache: Path) -> ChatSettings:
-    """Return the client's settings; answers and spending are kept in `cache`.
-
-    Raises:
-        ConfigError: The address of the server holds a password, which would be written into files.
-    """
-    if "@" in urlsplit(options.base_url).netloc:
-        raise ConfigError(
-            "--base-url holds a user name or password",
-            "Leave them out, and give the server's key in the environment variable that --key-variable names",
-        )
-    return ChatSettings(
-        model=options.model,
-        base_url=options.base_url,
-        key_variable=options.key_variable,
-        temperature=options.temperature,
-        seed=options.seed,
-        max_tokens=options.max_tokens,
-        structured=options.structured,
-        timeout=options.timeout,
-        concurrency=options.concurrency,
-        max_usd=options.max_usd,
-        price=tuple(options.price) if options.price else None,
-        cache=cache,
-    )
 
 
 def _read(dataset: str, root: Path | None, protocol: str | None) -> Annotations:

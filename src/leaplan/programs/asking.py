@@ -19,10 +19,10 @@ from leaplan.programs.rules import Unsupported
 from leaplan.programs.states import FILE, States
 from leaplan.programs.written import Dataset
 from leaplan.text.chat import Chat, ChatSettings, Estimate
+from leaplan.text.chat.options import settings_of
 
 ANSWERS = "answers.sqlite"
 POLL_SECONDS = 30.0  # between two looks at a batch
-NO_MODEL = "none"  # stands for a model where a prompt is only shown
 
 
 def run_model(dataset: Dataset, states: States, options: argparse.Namespace) -> tuple[Mapping[str, Any], float]:
@@ -33,7 +33,7 @@ def run_model(dataset: Dataset, states: States, options: argparse.Namespace) -> 
         KeyboardInterrupt: Ctrl-C or SIGTERM; all that was answered is kept.
     """
     questions = Questions(dataset, options.examples, options.structured)
-    settings = chat_settings(options, options.out / ANSWERS)
+    settings = settings_of(options, options.out / ANSWERS, poll_seconds=POLL_SECONDS)
     told = identity(questions, options)
     _claim(states, told)
     for state in options.retry:
@@ -65,25 +65,6 @@ def _stopped(job: Job, settings: ChatSettings, spent: float) -> str:
         f"leaplan: the budget of ${settings.max_usd:g} leaves no room for another request (${spent:.4f} are spent or"
         f" reserved); {len(job.pending):,} pieces of evidence are pending\n  Continue:  the same command with a greater"
         " --max-usd"
-    )
-
-
-def chat_settings(options: argparse.Namespace, cache: Path) -> ChatSettings:
-    """Return the client's settings; answers and spending are kept in `cache`."""
-    return ChatSettings(
-        model=options.model or NO_MODEL,
-        base_url=options.base_url or "",
-        key_variable=options.key_variable,
-        temperature=options.temperature,
-        seed=options.seed,
-        max_tokens=options.max_tokens,
-        structured=options.structured,
-        timeout=options.timeout,
-        concurrency=options.concurrency,
-        max_usd=options.max_usd,
-        price=tuple(options.price) if options.price else None,
-        cache=cache,
-        poll_seconds=POLL_SECONDS,
     )
 
 
@@ -136,7 +117,7 @@ def dry_run(dataset: Dataset, options: argparse.Namespace) -> str:
             job.prepare(progress)
         clips, pieces = len(dataset.clips), len(states.shares())
         states.close()
-        chat = Chat(chat_settings(options, folder / ANSWERS))
+        chat = Chat(settings_of(options, folder / ANSWERS, poll_seconds=POLL_SECONDS))
         estimate = chat.estimate(request for _, request in job.requests())
         spent = chat.spent_usd
         chat.store.close()

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from leaplan.errors import ConfigError
+from leaplan.text.chat.options import add_model_options, positive
 
 EXAMPLES = """examples:
   leaplan generate-programs --root /data --out programs/epic100
@@ -51,7 +52,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, metavar="FOLDER", help="where programs and the state of the job go")
     _add_clips(parser.add_argument_group("clips"))
     _add_job(parser.add_argument_group("job"))
-    _add_model(parser.add_argument_group("language model (--backend llm)"))
+    group = parser.add_argument_group("language model (--backend llm)")
+    add_model_options(group, "in --out", max_tokens=2000, concurrency=64)
+    group.add_argument("--batch", action="store_true", help="use the provider's Batch API: cheaper, within a day")
+    group.add_argument("--examples", type=int, default=4, metavar="K", help="exemplars in each prompt (default 4)")
     return parser
 
 
@@ -60,7 +64,7 @@ def _add_clips(group: Any) -> None:
     group.add_argument("--root", type=Path, help=f"the data (kitchen: default {KITCHEN})")
     group.add_argument("--splits", nargs="+", default=[], metavar="SPLIT", help="default: train val, kitchen: all")
     group.add_argument("--clips", nargs="+", default=[], metavar="ID", help="these clips only, such as P01_01_0")
-    group.add_argument("--limit", type=_positive, metavar="N", help="the first N clips only")
+    group.add_argument("--limit", type=positive, metavar="N", help="the first N clips only")
     group.add_argument(
         "--neighbours", type=int, default=0, metavar="N",
         help="tell N narrations before and after as well (default 0: clips of equal narration share a request)",
@@ -84,35 +88,6 @@ def _add_job(group: Any) -> None:
     group.add_argument("--show", nargs="+", metavar="CLIP", help="with --dry-run: print evidence and prompt of clips")
     group.add_argument("--brief", action="store_true", help="with --show: evidence and program by rules, no prompt")
     group.add_argument("--quiet", action="store_true", help="no progress")
-
-
-def _add_model(group: Any) -> None:
-    group.add_argument("--model", help="its name at the server")
-    group.add_argument("--base-url", metavar="URL", help="of a server that is compatible with OpenAI's")
-    group.add_argument("--key-variable", default="OPENAI_API_KEY", metavar="NAME", help="default OPENAI_API_KEY")
-    group.add_argument("--max-usd", type=float, metavar="USD", help="never spend more than this in --out altogether")
-    group.add_argument(
-        "--price", type=float, nargs=3, metavar=("IN", "CACHED", "OUT"),
-        help="USD per million tokens of input, cached input and output (default: the table of list prices)",
-    )  # fmt: skip
-    group.add_argument("--concurrency", type=_positive, default=64, metavar="N", help="requests at a time (default 64)")
-    group.add_argument(
-        "--structured", choices=("schema", "json", "text"), default="schema",
-        help="ask for JSON by schema (default), as any JSON object, or in words only",
-    )  # fmt: skip
-    group.add_argument("--batch", action="store_true", help="use the provider's Batch API: cheaper, within a day")
-    group.add_argument("--examples", type=int, default=4, metavar="K", help="exemplars in each prompt (default 4)")
-    group.add_argument("--temperature", type=float, default=0.0, metavar="T", help="default 0")
-    group.add_argument("--max-tokens", type=_positive, default=2000, metavar="N", help="of an answer (default 2000)")
-    group.add_argument("--seed", type=int, default=7, help="sent with each request (default 7)")
-    group.add_argument("--timeout", type=float, default=120.0, metavar="S", help="seconds per request (default 120)")
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
-    return value
 
 
 def _states(text: str) -> tuple[str, ...]:

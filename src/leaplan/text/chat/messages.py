@@ -84,7 +84,7 @@ class ChatSettings:
         if "@" in address.netloc:
             raise ConfigError(
                 "base_url holds a user name or a password, which messages would show",
-                f"Leave them out, and put the key into the environment variable {self.key_variable}",
+                f"Leave them out; the key belongs into the environment variable {self.key_variable} (--key-variable)",
             )
 
 
