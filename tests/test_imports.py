@@ -15,7 +15,7 @@ ALLOWED = {
     "video": GROUND,
     "training": GROUND,
     "programs": GROUND | {"text.chat"},
-    "data": GROUND | {"video", "programs.encode"},
+    "data": GROUND | {"video", "programs.encode", "programs.targets"},
     "planning": GROUND | {"text", "video", "training"},
     "recognition": GROUND | {"text", "video", "training"},
     "report": GROUND | {"programs", "training.results"},

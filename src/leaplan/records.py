@@ -68,6 +68,7 @@ class Video:
         split: "train", "val", "test", or "" for a video that the split protocol leaves out.
         segments: Annotation order, not necessarily sorted by start.
         person: Who is filmed, or "" where not told.
+        frame_rate: Frames per second that the annotations count frames in, or None where they do not.
     """
 
     id: str
@@ -76,6 +77,7 @@ class Video:
     split: str
     segments: tuple[Segment, ...]
     person: str = ""
+    frame_rate: float | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +102,8 @@ class Annotations:
             A video then carries the split "train" if any of its windows is for training.
         notes: What a reader of the results must know, such as a validation part that was carved out.
         sha256: Content hash of the annotation and split files that were read.
+        tail_verbs, tail_nouns: Rare classes, whose figures are told apart (EPIC-KITCHENS).
+        unseen_persons: Persons of the test split who are in no training video, likewise.
     """
 
     dataset: str
@@ -109,6 +113,9 @@ class Annotations:
     windows: Mapping[str, tuple[WindowRef, ...]] | None = None
     notes: tuple[str, ...] = field(default=())
     sha256: str = ""
+    tail_verbs: frozenset[int] = frozenset()
+    tail_nouns: frozenset[int] = frozenset()
+    unseen_persons: frozenset[str] = frozenset()
 
     def of_split(self, split: str) -> tuple[Video, ...]:
         """Return the videos of `split`."""
@@ -130,3 +137,41 @@ class PlanningProblem:
     vocabulary: Vocabulary
     seconds: int
     width: int
+
+
+@dataclass(frozen=True, slots=True)
+class ProgramClasses:
+    """What action programs are made of, as classes.
+
+    Args:
+        slots: K, sub-actions of a program at most.
+        verbs: Class 0 is "stop", which pads programs shorter than K.
+        objects: Of the arguments A and B; class 0 is "none", class 1 "other".
+        conditions: P conditions relative to a slot, such as "not holding(right, A)".
+    """
+
+    slots: int
+    verbs: tuple[str, ...]
+    objects: tuple[str, ...]
+    conditions: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RecognitionProblem:
+    """What a recogniser or anticipator must know of a dataset to be built.
+
+    Args:
+        vocabulary: Steps are the actions; verbs and nouns where the dataset has them.
+        windows: W, 1 in recognition, the number of windows before an action in anticipation.
+        rows: T frames or S feature rows per window.
+        width: D, width of a feature row; 0 where frames are decoded.
+        programs: Classes of the programs that supervise, None without programs.
+        gap: Seconds between what is seen and the action; None in recognition.
+    """
+
+    vocabulary: Vocabulary
+    windows: int
+    rows: int
+    width: int
+    programs: ProgramClasses | None = None
+    gap: float | None = None

@@ -54,6 +54,7 @@ class Draft:
     duration: float | None
     person: str
     segments: list[Segment]
+    frame_rate: float | None = None
 
 
 class Builder:
@@ -72,7 +73,15 @@ class Builder:
         self.drafts: dict[str, Draft] = {}
         self._ids: set[object] = set()
 
-    def video(self, where: Where, name: str, task: int | None, duration: float | None = None, person: str = "") -> None:
+    def video(
+        self,
+        where: Where,
+        name: str,
+        task: int | None,
+        duration: float | None = None,
+        person: str = "",
+        frame_rate: float | None = None,
+    ) -> None:
         """Add the video `name`, once."""
         if name in self.drafts:
             self.problems.add(where, f"video {name} occurs twice")
@@ -80,7 +89,7 @@ class Builder:
         if duration is not None and not (math.isfinite(duration) and duration > 0):
             self.problems.add(where, f"video {name} lasts {duration} s")
             duration = None
-        self.drafts[name] = Draft(task, duration, person, [])
+        self.drafts[name] = Draft(task, duration, person, [], frame_rate)
 
     def segment(
         self,
@@ -141,7 +150,7 @@ class Builder:
                 "Mend these lines, or get the files again",
             )
         videos = tuple(
-            Video(name, d.task, d.duration, split_of.get(name, ""), tuple(d.segments), d.person)
+            Video(name, d.task, d.duration, split_of.get(name, ""), tuple(d.segments), d.person, d.frame_rate)
             for name, d in self.drafts.items()
         )
         annotations = Annotations(

@@ -4,25 +4,28 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar
+from typing import ClassVar, cast
 
 import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
+from leaplan.data.clips import ClipSource, ClipSplit, ProgramFile, program_classes
 from leaplan.data.files import dataset_folder
 from leaplan.data.loading import Batch, RankSampler, SingleSteps, WindowTensors
 from leaplan.data.sources import Observed, Source
 from leaplan.data.splits import carve_validation
-from leaplan.data.views import PlanningWindows
-from leaplan.errors import DataError
-from leaplan.records import Annotations, PlanningProblem, Vocabulary
+from leaplan.data.views import ActionClips, AnticipationClips, PlanningWindows
+from leaplan.errors import ConfigError, DataError
+from leaplan.programs.targets import Targets
+from leaplan.records import Annotations, PlanningProblem, RecognitionProblem, Vocabulary
 
 SPLITS = ("train", "val", "test")
+View = PlanningWindows | ActionClips | AnticipationClips
 
 
 class VideoDataModule(LightningDataModule):
-    """Loaders of planning windows for one dataset.
+    """Loaders of planning windows, or of clips to be recognised or anticipated, for one dataset.
 
     A subclass turns raw files into `Annotations` in `read` and does nothing else.
 
@@ -34,6 +37,8 @@ class VideoDataModule(LightningDataModule):
         batch_size: Samples per batch and process.
         validation: Share of the training *videos* set aside for validation where the protocol has none.
         seed: Of the validation part; the order of training batches follows the run's own seed.
+        programs: Action programs that supervise clips; None without.
+        workers: Processes that load batches of clips; 0 loads them in this one.
     """
 
     dataset: ClassVar[str]
@@ -44,12 +49,14 @@ class VideoDataModule(LightningDataModule):
     def __init__(
         self,
         root: str,
-        view: PlanningWindows,
-        source: Source,
+        view: View,
+        source: Source | ClipSource,
         protocol: str = "",
         batch_size: int = 32,
         validation: float = 0.1,
         seed: int = 7,
+        programs: ProgramFile | None = None,
+        workers: int = 0,
     ) -> None:
         super().__init__()
         self.root = Path(root).expanduser()
@@ -59,7 +66,10 @@ class VideoDataModule(LightningDataModule):
         self.batch_size = batch_size
         self.validation = validation
         self.seed = seed
+        self.programs, self.workers = programs, workers
+        self.targets: Targets | None = None
         self._tensors: dict[str, WindowTensors] = {}
+        self._clips: dict[str, ClipSplit] = {}
         self._dropped: dict[str, int] = {}
 
     @abstractmethod
@@ -86,12 +96,32 @@ class VideoDataModule(LightningDataModule):
         return carve_validation(self.official, self.validation, self.seed)
 
     def setup(self, stage: str | None = None) -> None:
-        """Cut the windows of all splits and gather their features into memory."""
-        if self._tensors:
+        """Cut the samples of all splits; features are gathered into memory, frames are decoded later."""
+        if self._tensors or self._clips:
+            return
+        if not isinstance(self.view, PlanningWindows):
+            self._clips = self._cut_clips(self.view)
             return
         observed = self.observe(self.annotations, SPLITS)
         seen = {window.steps for window in observed["train"][0]}
         self._tensors = {split: WindowTensors(*observed[split], seen) for split in SPLITS}
+
+    def _cut_clips(self, view: ActionClips | AnticipationClips) -> dict[str, ClipSplit]:
+        """Return the clips of all splits, those of training drawn at random."""
+        source = self.source
+        if not hasattr(source, "clips"):
+            raise ConfigError(
+                f"{type(source).__name__} shows planning windows only, no clips",
+                "Use leaplan.data.frames.Frames, or features, as --data.source",
+            )
+        given = self.annotations
+        self.targets = None if self.programs is None else self.programs.read(given, self.folder)
+        clips = {split: view(given, split) for split in SPLITS}
+        self._refuse_empty({split: len(found) for split, found in clips.items()}, "clip")
+        return {
+            split: ClipSplit(found, source.clips(found, self.folder, split == "train"), given.vocabulary, self.targets)
+            for split, found in clips.items()
+        }
 
     def observe(self, annotations: Annotations, splits: Sequence[str]) -> dict[str, Observed]:
         """Return the windows of `splits` and what is seen of them.
@@ -99,25 +129,38 @@ class VideoDataModule(LightningDataModule):
         Raises:
             DataError: A split has no window.
         """
-        windows = {split: self.view(annotations, split) for split in splits}
-        self._refuse_empty(annotations, {split: len(found) for split, found in windows.items()})
-        observed = {split: self.source.observe(windows[split], self.folder) for split in splits}
-        self._refuse_empty(annotations, {split: len(kept) for split, (kept, _, _) in observed.items()})
+        view, source = self._planning()
+        windows = {split: view(annotations, split) for split in splits}
+        self._refuse_short(annotations, view.horizon)
+        sample = f"window of {view.horizon} steps"
+        self._refuse_empty({split: len(found) for split, found in windows.items()}, sample)
+        observed = {split: source.observe(windows[split], self.folder) for split in splits}
+        self._refuse_empty({split: len(kept) for split, (kept, _, _) in observed.items()}, sample)
         self._dropped = {split: len(windows[split]) - len(kept) for split, (kept, _, _) in observed.items()}
         return observed
 
-    def _refuse_empty(self, annotations: Annotations, counts: dict[str, int]) -> None:
+    def _planning(self) -> tuple[PlanningWindows, Source]:
+        """Return view and source, which must be those of planning windows."""
+        if not isinstance(self.view, PlanningWindows) or not hasattr(self.source, "observe"):
+            raise ConfigError(
+                f"{type(self.view).__name__} of {type(self.source).__name__} give no windows to plan",
+                "Plan from leaplan.data.views.PlanningWindows and features",
+            )
+        return self.view, cast(Source, self.source)
+
+    def _refuse_short(self, annotations: Annotations, horizon: int) -> None:
         longest = max((len(video.segments) for video in annotations.videos), default=0)
-        if longest < self.view.horizon:
+        if longest < horizon:
             raise DataError(
-                f"no video of {self.dataset} has {self.view.horizon} steps to plan; the longest has {longest}",
+                f"no video of {self.dataset} has {horizon} steps to plan; the longest has {longest}",
                 f"Set --horizon to at most {longest}",
             )
+
+    def _refuse_empty(self, counts: dict[str, int], sample: str) -> None:
         for split, count in counts.items():
             if count == 0:
                 raise DataError(
-                    f"split '{split}' of {self.dataset}, protocol '{self.protocol}', has no window of "
-                    f"{self.view.horizon} steps",
+                    f"split '{split}' of {self.dataset}, protocol '{self.protocol}', has no {sample}",
                     f"See what is there:  leaplan check-data {self.dataset} --root {self.root}",
                 )
 
@@ -125,11 +168,40 @@ class VideoDataModule(LightningDataModule):
         """Return the preloaded windows of `split`, after `setup`."""
         return self._tensors[split]
 
+    def clips(self, split: str) -> ClipSplit:
+        """Return the clips of `split`, after `setup`."""
+        return self._clips[split]
+
     @property
-    def problem(self) -> PlanningProblem:
-        """What a planner must know of this dataset to be built."""
+    def problem(self) -> PlanningProblem | RecognitionProblem:
+        """What a planner, or a recogniser, must know of this dataset to be built."""
+        if not isinstance(self.view, PlanningWindows):
+            return self._recognition_problem(self.view)
         _, seconds, width = self._tensors["train"].start.shape
         return PlanningProblem(self.view.horizon, self.annotations.vocabulary, seconds, width)
+
+    def _recognition_problem(self, view: ActionClips | AnticipationClips) -> RecognitionProblem:
+        shape = self._clips["train"][0]["clips"].shape  # (1, V, W, 3, T, H, W') or (1, V, W, S, D)
+        rows, width = (shape[4], 0) if len(shape) == 7 else (shape[3], shape[4])
+        programs = None if self.targets is None else program_classes(self.targets)
+        return RecognitionProblem(self.annotations.vocabulary, view.windows, rows, width, programs, view.gap)
+
+    def subsets(self, split: str) -> dict[str, dict[str, torch.Tensor]]:
+        """Return which clips of `split` are of rare classes, and of persons unknown to training: masks (M,).
+
+        An action is rare if its verb or its noun is (EPIC-KITCHENS' official rule).
+        """
+        given, clips = self.annotations, self._clips[split]
+        persons = {video.id: video.person for video in given.videos}
+        unseen = torch.tensor([persons[clip.video] in given.unseen_persons for clip in clips.clips])
+        verb = torch.isin(clips.verb, torch.tensor(sorted(given.tail_verbs), dtype=torch.int64))
+        noun = torch.isin(clips.noun, torch.tensor(sorted(given.tail_nouns), dtype=torch.int64))
+        found = {}
+        if unseen.any():
+            found["unseen"] = {"verb": unseen, "noun": unseen, "action": unseen}
+        if verb.any() or noun.any():
+            found["tail"] = {"verb": verb, "noun": noun, "action": verb | noun}
+        return found
 
     @property
     def target_vocabulary(self) -> Vocabulary:
@@ -146,7 +218,7 @@ class VideoDataModule(LightningDataModule):
         """Return every step of the training videos with its neighbours; None where windows are split, not videos."""
         if self.annotations.windows is not None:
             return None
-        windows, start, goal = self.source.observe(PlanningWindows(1)(self.annotations, "train"), self.folder)
+        windows, start, goal = self._planning()[1].observe(PlanningWindows(1)(self.annotations, "train"), self.folder)
         end = len(self.annotations.vocabulary.steps)
         neighbours: dict[str, tuple[int, int, int]] = {}
         for video in self.annotations.of_split("train"):
@@ -162,9 +234,9 @@ class VideoDataModule(LightningDataModule):
             "dataset": self.dataset,
             "split": self.protocol,
             "sha256": self.annotations.sha256,
-            "samples": {split: len(tensors) for split, tensors in self._tensors.items()},
+            "samples": {split: len(samples) for split, samples in (self._tensors or self._clips).items()},
             "videos": {split: len(self.annotations.of_split(split)) for split in SPLITS},
-            "notes": [*self.annotations.notes, *self.left_out()],
+            "notes": [*self.annotations.notes, *self.left_out(), *(self.targets.notes if self.targets else ())],
         }
 
     def left_out(self) -> list[str]:
@@ -189,19 +261,21 @@ class VideoDataModule(LightningDataModule):
         return self._loader("test")
 
     def _loader(self, split: str, shuffle_seed: int | None = None) -> DataLoader[Batch]:
-        tensors = self._tensors[split]
+        samples = self._tensors[split] if self._tensors else self._clips[split]
         trainer = self.trainer
         rank, processes = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
-        sampler = RankSampler(len(tensors), rank, processes, shuffle_seed)
+        workers = self.workers if self._clips else 0
         return DataLoader(
-            tensors,
+            samples,
             batch_size=self.batch_size,
-            sampler=sampler,
+            sampler=RankSampler(len(samples), rank, processes, shuffle_seed, numbered=bool(self._clips)),
             collate_fn=_as_gathered,
+            num_workers=workers,
+            persistent_workers=workers > 0,
             generator=torch.Generator(),  # an iterator's own seed must not move the run's random numbers
         )
 
 
 def _as_gathered(batch: Batch) -> Batch:
-    """Return the batch that `WindowTensors` gathered; there is nothing left to collate."""
+    """Return the batch that the split gathered; there is nothing left to collate."""
     return batch

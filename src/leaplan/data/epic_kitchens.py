@@ -89,7 +89,7 @@ def read_epic_kitchens(root: Path, protocol: str = "official") -> Annotations:
     durations = _read_durations(builder)
     for row in (*train, *test):
         if row.video not in builder.drafts:
-            builder.video(row.where, row.video, None, durations.get(row.video), row.person)
+            builder.video(row.where, row.video, None, durations.get(row.video), row.person, frame_rate(row.video))
         builder.segment(row.where, row.video, row.times, index[row.action], row.text, key=row.key)
     builder.sort()
     builder.notes.append("test is the official validation set: labels of the official test set are not public")
@@ -99,7 +99,13 @@ def read_epic_kitchens(root: Path, protocol: str = "official") -> Annotations:
         builder.notes.append(f"{blank:,} training segments have no timestamps: seconds come from frames")
     vocabulary = Vocabulary(tuple(_step(key, verbs, nouns) for key in actions), (), verbs, nouns)
     splits = {"train": [row.video for row in train], "test": [row.video for row in test]}
-    return builder.finish(vocabulary, {split: list(dict.fromkeys(names)) for split, names in splits.items()})
+    found = builder.finish(vocabulary, {split: list(dict.fromkeys(names)) for split, names in splits.items()})
+    return replace(
+        found,
+        tail_verbs=_rare(builder, "EPIC_100_tail_verbs.csv", "verb"),
+        tail_nouns=_rare(builder, "EPIC_100_tail_nouns.csv", "noun"),
+        unseen_persons=frozenset(_column(builder, "EPIC_100_unseen_participant_ids_validation.csv", "participant_id")),
+    )
 
 
 def seconds_of(timestamp: str) -> float:
@@ -163,6 +169,16 @@ def _read_durations(builder: Builder) -> dict[str, float]:
         with builder.problems.at((path, line)):
             durations[video] = float(duration)
     return durations
+
+
+def _column(builder: Builder, name: str, column: str) -> list[str]:
+    """Return the values of a file with one column, none if it is not there."""
+    path = builder.files.find(name)
+    return [] if path is None else [value for _, (value,) in builder.files.table(path, (column,))]
+
+
+def _rare(builder: Builder, name: str, column: str) -> frozenset[int]:
+    return frozenset(int(value) for value in _column(builder, name, column))
 
 
 def _step(action: str, verbs: tuple[str, ...], nouns: tuple[str, ...]) -> Step:

@@ -74,17 +74,29 @@ class WindowTensors(Dataset[Batch]):
         )
 
 
-class RankSampler(Sampler[int]):
+class RankSampler(Sampler[int | tuple[int, int]]):
     """Every `processes`-th sample from `rank` on; shuffled by (seed, epoch), or in order and unpadded.
 
     Training gives each process equally many samples (the last few of an epoch's order are left out), so
     that no process waits for another. Evaluation gives every sample exactly once over all processes; only
     where there are fewer samples than processes, one is repeated, which metrics count once.
+
+    Args:
+        samples, rank, processes: Of the split, and of the run.
+        shuffle_seed: None keeps the order.
+        numbered: Training samples come as (epoch, position), for what is drawn at random in each epoch.
     """
 
-    def __init__(self, samples: int, rank: int = 0, processes: int = 1, shuffle_seed: int | None = None) -> None:
+    def __init__(
+        self,
+        samples: int,
+        rank: int = 0,
+        processes: int = 1,
+        shuffle_seed: int | None = None,
+        numbered: bool = False,
+    ) -> None:
         self.samples, self.rank, self.processes = samples, rank, processes
-        self.shuffle_seed = shuffle_seed
+        self.shuffle_seed, self.numbered = shuffle_seed, numbered
         self.epoch = 0
 
     def set_epoch(self, epoch: int) -> None:
@@ -96,13 +108,13 @@ class RankSampler(Sampler[int]):
             return len(self._in_order())
         return self.samples // self.processes if self.samples >= self.processes else 1
 
-    def __iter__(self) -> Iterator[int]:
+    def __iter__(self) -> Iterator[int | tuple[int, int]]:
         if self.shuffle_seed is None:
             return iter(self._in_order())
         generator = torch.Generator().manual_seed(self.shuffle_seed * 1_000_003 + self.epoch)
         order = torch.randperm(self.samples, generator=generator).tolist()
         mine = [order[i % self.samples] for i in range(self.rank, self.processes * len(self), self.processes)]
-        return iter(mine)
+        return iter([(self.epoch, each) for each in mine] if self.numbered else mine)
 
     def _in_order(self) -> range:
         return range(self.rank % max(1, self.samples), self.samples, self.processes)  # never empty: nobody may idle

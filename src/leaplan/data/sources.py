@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from leaplan.data.arrays import index_arrays, read_archive, read_array
-from leaplan.data.views import PlanningWindow
+from leaplan.data.feature_clips import FeatureClips, clips_from_arrays
+from leaplan.data.views import Clip, PlanningWindow
 from leaplan.errors import DataError, ProblemList
 from leaplan.records import Annotations, Step
 
@@ -50,6 +51,7 @@ class Features:
             "concatenate" them into one wide vector (S = 1).
         rounding: How a time becomes a row: CrossTask's release rounds, NIV's truncates.
         missing: What to do about videos without a file: "error", or "skip" them.
+        clip_rows: S rows that a clip is seen through, spread evenly over it.
     """
 
     def __init__(
@@ -61,8 +63,9 @@ class Features:
         pool: Pool = "mean",
         rounding: Rounding = "round",
         missing: Literal["error", "skip"] = "error",
+        clip_rows: int = 8,
     ) -> None:
-        self.folder, self.key = folder, key
+        self.folder, self.key, self.clip_rows = folder, key, clip_rows
         self.start_seconds, self.goal_seconds = tuple(start_seconds), tuple(goal_seconds)
         self.pool, self.rounding, self.missing = pool, rounding, missing
         self._files: dict[str, Path] = {}
@@ -124,6 +127,19 @@ class Features:
         order = sorted(seen)
         start, goal = [seen[i][0] for i in order], [seen[i][1] for i in order]
         return [windows[i] for i in order], _stack(start), _stack(goal)
+
+    def clips(self, clips: Sequence[Clip], folder: Path, training: bool) -> FeatureClips:
+        """Return `clip_rows` rows of each window of `clips`; a row that shows anything after `latest` is never used."""
+        arrays: dict[str, NDArray[np.float32]] = {}
+        problems = []
+        for video in dict.fromkeys(clip.video for clip in clips):
+            try:
+                arrays[video] = read_array(self._files[video], self.key, ndim=2).astype(np.float32)
+                self._widths[video] = arrays[video].shape[1]
+            except DataError as error:
+                problems.append(error.what)
+        self._refuse(problems + self._odd_widths(), folder)
+        return clips_from_arrays(clips, arrays, self.clip_rows)
 
     def _odd_widths(self) -> list[str]:
         widths = list(self._widths.values())
@@ -231,6 +247,19 @@ class SegmentFeatures:
             _stack([_pooled(x, self.pool) for x in start]),
             _stack([_pooled(x, self.pool) for x in goal]),
         )
+
+    def clips(self, clips: Sequence[Clip], folder: Path, training: bool) -> FeatureClips:
+        """Return the seconds observed around the start and the stop of each clip's own segment, in order."""
+        if any(clip.latest is not None for clip in clips):
+            raise DataError(
+                f"{self.file} has features of the segments themselves: what comes before them cannot be told from it",
+                "Anticipate from features per second, leaplan.data.sources.Features, or from frames",
+            )
+        at = np.array([self._row[clip.sample_id] for clip in clips])
+        rows = self._features.shape[1]
+        columns = [*_half(rows, self.start_seconds, 0), *(_half(rows, self.goal_seconds, 1) if rows > 1 else [])]
+        seen = torch.from_numpy(self._features[at][:, None, columns])  # (M, 1, S, D)
+        return FeatureClips(seen, torch.ones(len(clips), 1, dtype=torch.bool))
 
     def describe(self) -> dict[str, object]:
         """Return the observation as it stands in results."""

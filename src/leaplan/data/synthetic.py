@@ -7,15 +7,16 @@ from pathlib import Path
 from rich.console import Console
 from rich.progress import Progress
 
-from leaplan.data.datamodule import VideoDataModule
+from leaplan.data.clips import ClipSource, ProgramFile
+from leaplan.data.datamodule import VideoDataModule, View
 from leaplan.data.kitchen import ensure_kitchen
 from leaplan.data.sources import Source
-from leaplan.data.views import PlanningWindows
 from leaplan.errors import DataError
 from leaplan.records import Annotations, Segment, Step, Video, Vocabulary
 
 CACHE = "~/.cache/leaplan"
 FOLDERS = ("kitchen-v1-seed7-240",)
+FRAME_RATE = 10.0  # of the kitchen's films
 
 
 class SyntheticKitchen(VideoDataModule):
@@ -29,21 +30,24 @@ class SyntheticKitchen(VideoDataModule):
         batch_size: Samples per batch and process.
         kitchen_seed: Of the simulator.
         videos: How many.
+        programs, workers: As `VideoDataModule`.
     """
 
     dataset = "synthetic"
 
     def __init__(
         self,
-        view: PlanningWindows,
-        source: Source,
+        view: View,
+        source: Source | ClipSource,
         root: str = CACHE,
         protocol: str = "people",
         batch_size: int = 32,
         kitchen_seed: int = 7,
         videos: int = 240,
+        programs: ProgramFile | None = None,
+        workers: int = 0,
     ) -> None:
-        super().__init__(root, view, source, protocol, batch_size)
+        super().__init__(root, view, source, protocol, batch_size, programs=programs, workers=workers)
         self.kitchen_seed, self.videos = kitchen_seed, videos
 
     def prepare_data(self) -> None:
@@ -116,4 +120,5 @@ def _video(entry: dict[str, object]) -> Video:
         split=str(entry["split"]),
         segments=tuple(Segment(s["id"], s["start"], s["stop"], s["step"], s["text"]) for s in segments),
         person=str(entry["person"]),
+        frame_rate=FRAME_RATE,
     )

@@ -19,7 +19,7 @@ from torch import Tensor
 
 from leaplan.planning.counting import PAD as PAD
 from leaplan.planning.counting import PlanCounts, count_plans
-from leaplan.planning.persample import PerSampleMetric
+from leaplan.training.persample import PerSampleMetric
 
 
 def success_rate(pred: Tensor, target: Tensor) -> Tensor:

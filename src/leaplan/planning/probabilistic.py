@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import torch
 from torch import Tensor
 
-from leaplan.planning.persample import PerSampleMetric
+from leaplan.training.persample import PerSampleMetric
 
 SHARPNESS = 10.0  # frequencies are turned into distributions by softmax(10 * frequency)
 

@@ -1,0 +1,1 @@
+"""LEAP: recognition and anticipation of actions, supervised by action programs (arXiv 2312.00055)."""
