@@ -16,7 +16,9 @@ VERBS = {
     "describe-steps": ("leaplan.describe_steps", "have a language model describe steps, and the states around them"),
     "generate-programs": ("leaplan.programs.generate", "make action programs for clips, by rules or a language model"),
     "check-programs": ("leaplan.programs.check_programs", "check any file of action programs, and tell all faults"),
-    "score": ("leaplan.planning.score", "score anybody's predictions, with intervals and a paired test"),
+    "score": ("leaplan.score", "score anybody's predictions, with intervals and a paired test"),
+    "compare": ("leaplan.compare", "compare recognition runs over seeds, with intervals"),
+    "convert-weights": ("leaplan.recognition.convert", "turn official video weights into safetensors"),
     "bench": ("leaplan.bench", "measure speed and memory, as ratios within one run"),
 }
 

@@ -8,6 +8,10 @@ SUBJECTS = {
         "leaplan.planning.bench",
         "a training step, Viterbi and the decoder; --preset paper for PlanLLM's sizes",
     ),
+    "recogniser": (
+        "leaplan.recognition.bench",
+        "UniFormerV2, forward and backward, per clip; --size b16 for the published size",
+    ),
     "language": ("leaplan.planning.bench", "plans along a trie of labels, and the memory of a 7B model"),
     "chat": ("leaplan.text.chat.bench", "requests to a language model's server on this machine"),
     "programs": ("leaplan.programs.bench", "action programs by rules: made, checked, encoded"),

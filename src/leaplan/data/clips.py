@@ -1,7 +1,7 @@
 """Clips of a split as batches: what is seen, what it is called, and the program that supervises it."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from leaplan.data.views import Clip
+from leaplan.data.views import Clip, Window
 from leaplan.programs.targets import Targets, read_targets
 from leaplan.records import Annotations, ProgramClasses, Vocabulary
 
@@ -116,6 +116,46 @@ class ClipSplit(Dataset[Sample]):
         if self.targets is not None and self.rows is not None:
             labels["program"] = program_labels(self.targets, self.rows[at])
         return labels
+
+
+def unique_windows(clips: Sequence[Clip]) -> tuple[list[Clip], Tensor]:
+    """Return every window of `clips` once, as a clip of its own, and where each clip's windows are among them (M, W).
+
+    Nothing may be decoded for a window that any of its clips may not see. -1 stands for no
+    window.
+    """
+    places: dict[WindowKey, int] = {}
+    unique: list[Clip] = []
+    earliest = _earliest(clips)
+    at = torch.full((len(clips), len(clips[0].windows)), -1, dtype=torch.int64)
+    for row, clip in enumerate(clips):
+        for column, window in enumerate(clip.windows):
+            if window is None:
+                continue
+            key = _key(clip, window)
+            if key not in places:
+                places[key] = len(unique)
+                name = f"{clip.video}:{window.start:.3f}-{window.stop:.3f}"
+                unique.append(replace(clip, sample_id=name, windows=(window,), latest=earliest[key]))
+            at[row, column] = places[key]
+    return unique, at
+
+
+WindowKey = tuple[str, int | None, int | None, float, float]
+
+
+def _key(clip: Clip, window: Window) -> WindowKey:
+    return clip.video, window.first, window.last, window.start, window.stop
+
+
+def _earliest(clips: Sequence[Clip]) -> dict[WindowKey, float | None]:
+    """Return for each window the earliest bound among the clips that share it."""
+    bounds: dict[WindowKey, float | None] = {}
+    for clip in clips:
+        for window in filter(None, clip.windows):
+            known = bounds.get(_key(clip, window))
+            bounds[_key(clip, window)] = clip.latest if known is None or clip.latest is None else min(known, clip.latest)
+    return bounds
 
 
 def program_labels(targets: Targets, rows: Tensor) -> dict[str, Tensor]:

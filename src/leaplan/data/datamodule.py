@@ -10,7 +10,7 @@ import torch
 from lightning import LightningDataModule
 from torch.utils.data import DataLoader
 
-from leaplan.data.clips import ClipSource, ClipSplit, ProgramFile, program_classes
+from leaplan.data.clips import ClipSource, ClipSplit, ProgramFile, program_classes, unique_windows
 from leaplan.data.files import dataset_folder
 from leaplan.data.loading import Batch, RankSampler, SingleSteps, WindowTensors
 from leaplan.data.sources import Observed, Source
@@ -171,6 +171,13 @@ class VideoDataModule(LightningDataModule):
     def clips(self, split: str) -> ClipSplit:
         """Return the clips of `split`, after `setup`."""
         return self._clips[split]
+
+    def window_bank(self, split: str) -> tuple[ClipSplit, torch.Tensor]:
+        """Return every window of the clips of `split` once, and where each clip's windows are among them (M, W)."""
+        source = cast(ClipSource, self.source)
+        windows, at = unique_windows(self._clips[split].clips)
+        seen = source.clips(windows, self.folder, False)
+        return ClipSplit(windows, seen, self.annotations.vocabulary), at
 
     @property
     def problem(self) -> PlanningProblem | RecognitionProblem:

@@ -1,10 +1,10 @@
 """Annotations to samples: which windows of which videos, without touching a pixel or a feature."""
 
-import math
 from dataclasses import dataclass
 
 from leaplan.errors import DataError
 from leaplan.records import Annotations, Segment, Video
+from leaplan.video.sampling import last_frame_before
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,10 +163,7 @@ class AnticipationClips:
     def _clip(self, video: Video, segment: Segment) -> Clip:
         rate = video.frame_rate or self.frame_rate
         latest = segment.start - self.gap
-        last = math.ceil(latest * rate - 1e-9) - 1  # the last frame that begins before `latest`
-        if self.align:
-            grid = self.align * rate
-            last = int(math.floor((last + 1) / grid + 1e-9) * grid + 1e-9) - 1
+        last = last_frame_before(latest, rate, self.align)
         windows = tuple(self._before(video, last - q * self.window_frames, rate) for q in range(self.windows))
         return Clip(segment.id, video.id, segment.step, rate, windows[::-1], latest)
 

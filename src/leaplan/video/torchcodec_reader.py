@@ -1,0 +1,77 @@
+"""Frames by time with torchcodec, an optional extra. Only on request."""
+
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from leaplan.errors import ConfigError, DataError
+from leaplan.video.reader import BEYOND, SAME_TIME, VideoError
+
+
+class TorchCodecFrames:
+    """Frames of a video file as torchcodec decodes them, on one thread, after a scan of the file for exact seeking.
+
+    Args:
+        path: A video file.
+        latest: Nothing shown at or after this time, in seconds, is returned. torchcodec may decode it nevertheless.
+
+    Raises:
+        ConfigError: torchcodec is not installed, or does not fit this torch or FFmpeg.
+        VideoError: The file cannot be opened.
+    """
+
+    def __init__(self, path: Path, latest: float | None = None) -> None:
+        try:
+            decoders = importlib.import_module("torchcodec.decoders")
+        except (ImportError, RuntimeError, OSError) as error:
+            hint = "Install the pair that fits:  pip install 'leaplan[torchcodec]'  or use PyAV:  reader: pyav"
+            raise ConfigError(f"torchcodec cannot be imported: {str(error).splitlines()[0]}", hint=hint) from error
+        self._path, self._latest = path, latest
+        try:
+            self._video = decoders.VideoDecoder(
+                str(path), dimension_order="NHWC", num_ffmpeg_threads=1, seek_mode="exact"
+            )
+        except (RuntimeError, ValueError) as error:
+            raise VideoError(f"{path} cannot be opened by torchcodec: {str(error).splitlines()[0]}") from error
+        about = self._video.metadata
+        self._begin, self._stop = float(about.begin_stream_seconds), float(about.end_stream_seconds)
+        self.frame_rate = float(about.average_fps)
+
+    @property
+    def duration(self) -> float:
+        """Seconds from the first frame to the end of the last one."""
+        return self._stop - self._begin
+
+    def read(self, times: Sequence[float]) -> NDArray[np.uint8]:
+        """Return the frames (n, H, W, 3) at `times`, in RGB.
+
+        Raises:
+            DataError: A time is beyond the end.
+            VideoError: torchcodec cannot decode a frame.
+        """
+        last = max(times)
+        if last > self.duration + BEYOND:
+            message = f"asked for the frame at {last:.2f} s of {self._path}, which is beyond the video"
+            raise DataError(f"{message}: it ends at {self.duration:.2f} s")
+        try:
+            batch = self._video.get_frames_played_at([self._clock(time) for time in times])
+        except (RuntimeError, ValueError, IndexError) as error:
+            reason = str(error).splitlines()[0]
+            raise VideoError(f"{self._path}: torchcodec cannot decode it near {min(times):.2f} s: {reason}") from error
+        if self._latest is not None and float(batch.pts_seconds.max()) - self._begin >= self._latest:
+            raise VideoError(f"{self._path}: torchcodec returned a frame from after {self._latest:g} s")
+        frames: NDArray[np.uint8] = batch.data.numpy()
+        return frames
+
+    def close(self) -> None:
+        del self._video
+
+    def _clock(self, time: float) -> float:
+        """Return `time` on the clock of the file, within its frames and before `latest`."""
+        seconds = max(0.0, time + float(SAME_TIME))
+        if self._latest is not None:
+            seconds = min(seconds, np.nextafter(self._latest, 0.0))
+        return float(min(self._begin + seconds, np.nextafter(self._stop, self._begin)))
