@@ -2,21 +2,23 @@
 
 PYTHON    ?= python3
 VENV      ?= .venv
-CONFIG    ?= configs/experiment/planllm_synthetic_t3.yaml
+CONFIG    ?=
 DATA_ROOT ?=
 SEEDS     ?=
 ARGS      ?=
 
 BIN     := $(VENV)/bin
 ROOT    := $(if $(DATA_ROOT),--root $(DATA_ROOT))
+PLAN    := $(or $(CONFIG),configs/experiment/planllm_synthetic_t3.yaml)
+LEAP    := configs/experiment/leap_
 
 .DEFAULT_GOAL := help
-.PHONY: help setup setup-dev train-planllm programs test test-slow lint typecheck bench clean
+.PHONY: help setup setup-dev train-planllm train-leap programs test test-slow lint typecheck bench clean
 
 help:  ## Print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 	@echo
-	@echo 'Variables: CONFIG=$(CONFIG)'
+	@echo 'Variables: CONFIG=an experiment, such as $(PLAN)'
 	@echo '           DATA_ROOT=folder of your datasets   SEEDS="7 8 9"   ARGS="--trainer.devices 2"'
 
 $(VENV)/.python:
@@ -38,13 +40,33 @@ setup-dev: $(VENV)/.installed-dev  ## ... with the tools for tests and checks
 
 train-planllm: setup  ## Train PlanLLM in both stages and test it (default: the embedded synthetic kitchen)
 ifeq ($(strip $(SEEDS)),)
-	$(BIN)/leaplan fit --config $(CONFIG) $(ROOT) $(ARGS)
+	$(BIN)/leaplan fit --config $(PLAN) $(ROOT) $(ARGS)
 else
 	@for seed in $(SEEDS); do \
-	  $(BIN)/leaplan fit --config $(CONFIG) $(ROOT) --seed_everything $$seed \
-	    --name $(notdir $(basename $(CONFIG)))-seed$$seed $(ARGS) || exit $$?; \
+	  $(BIN)/leaplan fit --config $(PLAN) $(ROOT) --seed_everything $$seed \
+	    --name $(notdir $(basename $(PLAN)))-seed$$seed $(ARGS) || exit $$?; \
 	done
-	$(BIN)/leaplan score --seeds $(foreach seed,$(SEEDS),runs/$(notdir $(basename $(CONFIG)))-seed$(seed)/predictions/test.jsonl)
+	$(BIN)/leaplan score --seeds $(foreach seed,$(SEEDS),runs/$(notdir $(basename $(PLAN)))-seed$(seed)/predictions/test.jsonl)
+endif
+
+train-leap: programs  ## Train LEAP's recogniser and anticipator with and without programs (default: the synthetic kitchen)
+ifneq ($(strip $(CONFIG)),)
+	$(BIN)/leaplan fit --config $(CONFIG) $(ROOT) $(ARGS)
+else
+	@set -e; for seed in $(or $(strip $(SEEDS)),7); do \
+	  run="--seed_everything $$seed --finished skip"; \
+	  $(BIN)/leaplan fit --config $(LEAP)recognise_kitchen.yaml $$run --name leap-recognise-$$seed $(ARGS) & with=$$!; \
+	  $(BIN)/leaplan fit --config $(LEAP)recognise_kitchen.yaml $$run --name leap-recognise-plain-$$seed \
+	    --data.programs null $(ARGS); \
+	  wait $$with; \
+	  start="--model.start_from runs/leap-recognise-$$seed/checkpoints/best.ckpt"; \
+	  $(BIN)/leaplan fit --config $(LEAP)anticipate_kitchen.yaml $$run $$start --name leap-anticipate-$$seed $(ARGS) & with=$$!; \
+	  $(BIN)/leaplan fit --config $(LEAP)anticipate_kitchen.yaml $$run $$start --name leap-anticipate-features-$$seed \
+	    --model.context features $(ARGS); \
+	  wait $$with; \
+	done
+	$(BIN)/leaplan compare "no programs=runs/leap-recognise-plain-[0-9]*" "programs=runs/leap-recognise-[0-9]*"
+	$(BIN)/leaplan compare "features only=runs/leap-anticipate-features-[0-9]*" "features and programs=runs/leap-anticipate-[0-9]*"
 endif
 
 programs: setup  ## Make action programs of the synthetic kitchen by rules, and score them
@@ -71,6 +93,7 @@ bench: setup  ## Measure speed and memory
 	$(BIN)/leaplan bench language
 	$(BIN)/leaplan bench chat
 	$(BIN)/leaplan bench programs
+	$(BIN)/leaplan bench recogniser
 
 clean:  ## Remove the virtual environment and caches; runs stay
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache src/*.egg-info

@@ -25,7 +25,7 @@ from leaplan.training.checkpoints import read_checkpoint
 from leaplan.training.results import read_results
 
 FREE_TO_CHANGE = (
-    *("overwrite", "final", "ckpt_path", "weights_only", "runs", "root", "threads", "save_every", "decode"),
+    *("overwrite", "final", "finished", "ckpt_path", "weights_only", "runs", "root", "threads", "save_every", "decode"),
     *("trainer.accelerator", "trainer.strategy", "trainer.logger", "trainer.callbacks", "trainer.profiler"),
 )
 """Settings in which the second start of a run may differ from the first: where it runs, not what it learns."""
@@ -42,6 +42,10 @@ class ParserRefusal(Exception):
     def __init__(self, message: str, parser: LightningArgumentParser) -> None:
         super().__init__(message)
         self.message, self.parser = message, parser
+
+
+class FinishedRun(Exception):
+    """There is nothing to do."""
 
 
 class LeaplanParser(LightningArgumentParser):
@@ -95,6 +99,12 @@ class LeaplanCLI(LightningCLI):
         parser.add_argument("--save_every", type=int, default=5, help="Epochs between checkpoints to continue from.")
         parser.add_argument("--overwrite", type=bool, default=False, help="Train a finished run again.")
         parser.add_argument(
+            "--finished",
+            type=Literal["refuse", "skip"],
+            default="refuse",
+            help="What `fit` does about a finished run of this name: an error, or nothing.",
+        )
+        parser.add_argument(
             "--final",
             type=Literal["test", "val", "none"],
             default="test",
@@ -145,6 +155,8 @@ class LeaplanCLI(LightningCLI):
         if self.settings.overwrite:
             self._clear()
         elif asked in read_results(self.run_folder).get("metrics", {}):
+            if self.settings.finished == "skip":
+                raise FinishedRun(f"{self.run_folder} is finished; its results are in {self.run_folder}/results.json")
             raise ConfigError(
                 f"{self.run_folder} holds a finished run; its results are in {self.run_folder}/results.json",
                 "Train it again with --overwrite true, or choose another --name",
@@ -233,6 +245,8 @@ def main(args: list[str]) -> int:
     quiet()
     try:
         LeaplanCLI(args)
+    except FinishedRun as finished:
+        print(finished, flush=True)
     except ParserRefusal as refusal:
         raise ConfigError(*explain(refusal.message, refusal.parser, args)) from refusal
     except MisconfigurationException as error:

@@ -62,7 +62,9 @@ def test_a_window_that_segments_share_is_there_once_and_ends_before_all_of_them(
     view = AnticipationClips(gap=0.5, context=2, window_frames=8, frame_rate=4.0, align=2.0)
     clips = view(given, "train")
     unique, at = unique_windows(clips)
-    assert len({clip.sample_id for clip in unique}) == len(unique) < sum(w is not None for c in clips for w in c.windows)
+    assert (
+        len({clip.sample_id for clip in unique}) == len(unique) < sum(w is not None for c in clips for w in c.windows)
+    )
     for row, clip in enumerate(clips):
         for column, window in enumerate(clip.windows):
             if window is None:

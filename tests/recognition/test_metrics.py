@@ -239,11 +239,14 @@ def test_a_split_in_batches_scores_as_the_whole_also_with_repeated_samples(heads
     expected = plain(recognition_scores(scores, labels, pairs))
     assert plain(metric.compute()) == expected
     sections = {name.rpartition("_")[0] for name in expected}
-    assert sections == {
-        "all": {"verb", "noun", "action", "action_head", "fused"},
-        "action": {"action_head"},
-        "verb and noun": {"verb", "noun", "action"},
-    }[heads]
+    assert (
+        sections
+        == {
+            "all": {"verb", "noun", "action", "action_head", "fused"},
+            "action": {"action_head"},
+            "verb and noun": {"verb", "noun", "action"},
+        }[heads]
+    )
 
 
 @pytest.mark.filterwarnings("ignore:The ``compute`` method")

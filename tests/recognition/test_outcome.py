@@ -252,7 +252,7 @@ dist.destroy_process_group()
 """
 EVEN, ODD = torch.arange(0, N, 2), torch.arange(1, N, 2)
 SHARES = {
-    "uneven": [EVEN.split(6), ODD[:-3].split(6) + (ODD[-3:],)],
+    "uneven": [EVEN.split(6), (*ODD[:-3].split(6), ODD[-3:])],
     "padded": [EVEN.split(6), torch.cat([ODD, torch.tensor([0, 2])]).split(6)],
     "one is idle": [torch.arange(N).split(9), ()],
 }

@@ -171,7 +171,10 @@ BROKEN_ACTIONS = {
     "one has no actions": (remove("results", IDS[1], "action"), "P01_11_1: no 'action', but all segments or none"),
     "the first has no actions": (remove(*FIRST, "action"), "P01_11_1: an 'action', but all segments or none"),
     "actions are null": (change(("results", IDS[1]), action=None), "'action' is missing"),
-    "99 pairs": (change(("results", IDS[1]), action={f"{v},{n}": 0.0 for v in range(9) for n in range(11)}), "99 pairs"),
+    "99 pairs": (
+        change(("results", IDS[1]), action={f"{v},{n}": 0.0 for v in range(9) for n in range(11)}),
+        "99 pairs",
+    ),
     "101 pairs": (change(("results", IDS[1], "action"), **{"96,299": 0.1, "96,298": 0.1}), "pairs, expected 100"),
     "pair with a blank": (rename_pair("1, 2"), "'1, 2' is no 'verb,noun'"),
     "pair of three": (rename_pair("1,2,3"), "'1,2,3' is no 'verb,noun'"),

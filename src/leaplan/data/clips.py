@@ -154,7 +154,9 @@ def _earliest(clips: Sequence[Clip]) -> dict[WindowKey, float | None]:
     for clip in clips:
         for window in filter(None, clip.windows):
             known = bounds.get(_key(clip, window))
-            bounds[_key(clip, window)] = clip.latest if known is None or clip.latest is None else min(known, clip.latest)
+            bounds[_key(clip, window)] = (
+                clip.latest if known is None or clip.latest is None else min(known, clip.latest)
+            )
     return bounds
 
 

@@ -7,6 +7,7 @@ from typing import Literal
 
 import torch
 
+from leaplan.data.clips import SeenClips
 from leaplan.data.frame_clips import FrameClips, Look
 from leaplan.data.video_files import index_videos
 from leaplan.data.views import Clip
@@ -111,7 +112,7 @@ class Frames:
         note = f"{len(absent)} videos without a file are left out"
         return replace(annotations, videos=videos, windows=windows, notes=(*annotations.notes, note))
 
-    def clips(self, clips: Sequence[Clip], folder: Path, training: bool) -> FrameClips:
+    def clips(self, clips: Sequence[Clip], folder: Path, training: bool) -> SeenClips:
         """Return what frames show of `clips`, after `restrict`; training draws by the run's own seed."""
         cache = folder / Path(self.cache).expanduser() if self.cache else None
         return FrameClips(clips, self._files, self.look, training, torch.initial_seed(), cache)

@@ -14,9 +14,9 @@ from torch import Tensor
 from leaplan.planning.calibration import expected_calibration_error
 from leaplan.planning.legacy import legacy_scores
 from leaplan.planning.metrics import PAD, plan_scores, success_rate, target_rank
-from leaplan.training.persample import PerSampleMetric
 from leaplan.planning.reading import Answers
 from leaplan.records import Vocabulary
+from leaplan.training.persample import PerSampleMetric
 from leaplan.writing import write_text
 
 LEGACY_BATCH = 256
