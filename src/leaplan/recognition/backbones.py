@@ -23,7 +23,7 @@ class UniFormerV2:
     Args:
         size: "tiny", "b16" or "l14".
         kind: "ssv2" for motion, "kinetics" for scenes.
-        resolution: Height and width of frames that positions are learned for.
+        resolution: Side of the frames, or their height and width, that positions are learned for.
         weights: File of weights to begin with; "" begins at random.
         channel_order: What `weights` were trained on; "" takes what is known.
         drop_path, global_drop_path: None takes the official recipe of the kind.
@@ -36,7 +36,7 @@ class UniFormerV2:
         self,
         size: Literal["tiny", "b16", "l14"] = "b16",
         kind: Literal["kinetics", "ssv2"] = "ssv2",
-        resolution: int = 224,
+        resolution: int | tuple[int, int] = 224,
         weights: str = "",
         channel_order: Literal["", "rgb", "bgr"] = "",
         drop_path: float | None = None,

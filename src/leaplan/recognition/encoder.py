@@ -102,6 +102,29 @@ class UniFormerV2Encoder(nn.Module):
         """Return what is seen, pooled (N, C) and tokens (N, T S, C), in clips (N, 3, F, H, W) of RGB in 0..255."""
         return self.network(normalised(clips, self.network.stem.weight.dtype))
 
+    @torch.no_grad()
+    def fit(self, clips: Tensor) -> None:
+        """Let a network without weights begin where patches differ, not with what all clips have in common.
+
+        In films of one scene most of a patch is always the same. The mean of each place over `clips` is taken out of
+        its position, and the stem is scaled so that what remains has deviation 1 (data-dependent initialisation,
+        Krähenbühl et al., arXiv 1511.06856). Networks that begin with weights are left alone.
+
+        Args:
+            clips: Some training clips (N, 3, F, H, W), uint8, of the resolution that positions are for.
+        """
+        network = self.network
+        if self.loaded is not None:
+            return
+        parts = [network.stem(normalised(part))[0].flatten(0, 1) for part in clips.split(16)]
+        patches = torch.cat(parts)  # (N T, hw, C)
+        if len(network.positions) != 1 + patches.shape[1]:
+            return
+        mean = patches.mean(0)  # (hw, C)
+        scale = (patches - mean).std((0, 1)).clamp(min=1e-6)  # (C,)
+        network.stem.weight.div_(scale.view(-1, 1, 1, 1, 1))
+        network.positions[1:] -= mean / scale
+
 
 def normalised(clips: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
     """Return (x / 255 - 0.45) / 0.225 of values in 0..255, uint8 or float."""

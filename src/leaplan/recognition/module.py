@@ -25,6 +25,7 @@ from leaplan.training.optim import adamw, warmup_cosine
 
 BACKBONE, PROGRAMS = "network.backbone", "network.program"
 CHUNK = 4096
+SHOWN = 128  # training clips that a backbone without weights is shown before it learns
 
 
 class RecognitionModule(LightningModule):
@@ -130,8 +131,7 @@ class RecognitionModule(LightningModule):
             window_layers=self.window_layers,
             window_dropout=self.window_dropout,
         )
-        if hasattr(self.network.backbone, "fit"):
-            self.network.backbone.fit(training.seen.features, training.seen.window_mask)
+        self._fit_backbone(training)
         self.loss = self._loss(problem, training)
         if self.start_from:
             parts = (BACKBONE,) if problem.programs is None else (BACKBONE, PROGRAMS)
@@ -141,6 +141,17 @@ class RecognitionModule(LightningModule):
             for part in self._frozen():
                 part.requires_grad_(False)
             self.train(self.training)
+
+    def _fit_backbone(self, training: Any) -> None:
+        """Show the backbone training clips, so that it begins with their mean and scale."""
+        assert self.network is not None
+        backbone: Any = self.network.backbone
+        if self.problem.width:
+            backbone.fit(training.seen.features, training.seen.window_mask)
+        elif not self.start_from and backbone.loaded is None and self.trainer.state.fn == "fit":
+            places = torch.linspace(0, len(training) - 1, min(SHOWN, len(training))).long().tolist()
+            samples = [training.seen[place] for place in places]
+            backbone.fit(torch.cat([each["clips"][0][each["window_mask"]] for each in samples]))  # (N, 3, T, H, W')
 
     def _loss(self, problem: RecognitionProblem, training: Any) -> RecogniserLoss:
         weight, chain = None, None
