@@ -107,9 +107,16 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--figure", action="append", metavar="NAME", help="instead of the usual ones; may be repeated")
     parser.add_argument("--split", default="test", help="which predictions are read (default test)")
     parser.add_argument("--json", type=Path, metavar="OUT", help="write everything there as well")
-    parser.add_argument("--bootstrap", type=int, default=2000, metavar="N", help="draws (default 2000)")
+    parser.add_argument("--bootstrap", type=_positive, default=2000, metavar="N", help="draws (default 2000)")
     parser.add_argument("--seed", type=int, default=7, help="of the draws (default 7)")
     return parser
+
+
+def _positive(text: str) -> int:
+    value = int(text)
+    if value < 1:
+        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
+    return value
 
 
 # --- runs -------------------------------------------------------------------------------------------

@@ -1,4 +1,4 @@
-"""Backbones as settings: each refuses data that it cannot look at, and begins with what training clips have in common."""
+"""Backbones as settings: each refuses data that it cannot look at, and begins with what clips have in common."""
 
 import pytest
 import torch
