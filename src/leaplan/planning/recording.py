@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leaplan.planning.outcome import Plans, print_table, write_predictions
-from leaplan.training.callbacks import Stopwatch
-from leaplan.training.results import peak_memory_mb, update_results
+from leaplan.training.callbacks import cost_of
+from leaplan.training.results import update_results
 
 if TYPE_CHECKING:
     from leaplan.planning.module import PlanningModule
@@ -48,7 +48,7 @@ def _sections(module: "PlanningModule", split: str, table: dict[str, dict[str, A
         "data": data.facts(),
         "protocol": _protocol(module, data),
         "metrics": {split: table},
-        "cost": _cost(module),
+        "cost": cost_of(module),
     }
 
 
@@ -70,18 +70,3 @@ def _protocol(module: "PlanningModule", data: Any) -> dict[str, Any]:
         "selected_on": " + ".join(f"val/{name}/success_rate" for name in module.select) + ", then mean_accuracy",
         "seed": int(os.environ.get("PL_GLOBAL_SEED", "0")),
     }
-
-
-def _cost(module: "PlanningModule") -> dict[str, Any]:
-    parameters = list(module.parameters())
-    cost: dict[str, Any] = {
-        "parameters": {
-            "total": sum(p.numel() for p in parameters),
-            "trainable": sum(p.numel() for p in parameters if p.requires_grad),
-        },
-        "peak_memory_mb": peak_memory_mb(),
-    }
-    watch = next((c for c in module.trainer.callbacks if isinstance(c, Stopwatch)), None)
-    if watch is not None:
-        cost["seconds"] = round(watch.seconds, 1)
-    return cost

@@ -5,8 +5,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leaplan.recognition.outcome import Recognised, print_table, write_predictions, write_scores
-from leaplan.training.callbacks import Stopwatch
-from leaplan.training.results import peak_memory_mb, update_results
+from leaplan.training.callbacks import cost_of
+from leaplan.training.results import update_results
 
 if TYPE_CHECKING:
     from leaplan.recognition.module import RecognitionModule
@@ -34,7 +34,7 @@ def record(module: "RecognitionModule", split: str, outcome: Recognised, table: 
         "data": data.facts(),
         "protocol": _protocol(module, data, task),
         "metrics": {split: table},
-        "cost": _cost(module),
+        "cost": cost_of(module),
     }
     update_results(run, task, sections)
     print_table(split, table)
@@ -85,18 +85,3 @@ def _protocol(module: "RecognitionModule", data: Any, task: str) -> dict[str, An
         "selected_on": f"val/{'action top-1' if problem.windows == 1 else 'action mean top-5 recall'}",
         "seed": int(os.environ.get("PL_GLOBAL_SEED", "0")),
     }
-
-
-def _cost(module: "RecognitionModule") -> dict[str, Any]:
-    parameters = list(module.parameters())
-    cost: dict[str, Any] = {
-        "parameters": {
-            "total": sum(p.numel() for p in parameters),
-            "trainable": sum(p.numel() for p in parameters if p.requires_grad),
-        },
-        "peak_memory_mb": peak_memory_mb(),
-    }
-    watch = next((c for c in module.trainer.callbacks if isinstance(c, Stopwatch)), None)
-    if watch is not None:
-        cost["seconds"] = round(watch.seconds, 1)
-    return cost

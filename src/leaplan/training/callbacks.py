@@ -13,6 +13,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
+from leaplan.training.results import peak_memory_mb
 from leaplan.writing import write_text
 
 
@@ -149,3 +150,19 @@ class Stopwatch(Callback):
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on counting."""
         self.before = float(state_dict["seconds"])
+
+
+def cost_of(module: LightningModule) -> dict[str, Any]:
+    """Return what `results.json` says of a run's cost: parameters, memory, and seconds where they were counted."""
+    parameters = list(module.parameters())
+    cost: dict[str, Any] = {
+        "parameters": {
+            "total": sum(p.numel() for p in parameters),
+            "trainable": sum(p.numel() for p in parameters if p.requires_grad),
+        },
+        "peak_memory_mb": peak_memory_mb(),
+    }
+    watch = next((c for c in module.trainer.callbacks if isinstance(c, Stopwatch)), None)
+    if watch is not None:
+        cost["seconds"] = round(watch.seconds, 1)
+    return cost
