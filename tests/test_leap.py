@@ -118,6 +118,22 @@ def test_windows_looked_at_once_give_the_scores_of_windows_looked_at_each_time(t
     assert np.abs(runs[0]["action"] - runs[1]["action"]).max() < 1e-4
 
 
+def test_without_validation_data_all_training_videos_are_learnt_from_and_the_last_weights_kept(tmp_path, root, capsys):
+    config = leap_experiment(tmp_path, root, epochs=2)
+    assert main(["fit", "--config", str(config), "--data.validation", "0"]) == 0
+    results = results_of(config)
+    assert results["data"]["samples"]["train"] == sum(len(v.segments) for v in read_niv(root).of_split("train"))
+    assert list(results["metrics"]) == ["test"]
+    assert "last epoch" in results["protocol"]["selected_on"]
+    best, last = (
+        torch.load(run_of(config) / "checkpoints" / f"{name}.ckpt", weights_only=True)["state_dict"]
+        for name in ("best", "last")
+    )
+    assert all(torch.equal(best[name], last[name]) for name in last)
+    assert main(["fit", "--config", str(config), "--data.validation", "0", "--final", "val", "--name", "x"]) == 2
+    assert "no validation data" in capsys.readouterr().err
+
+
 def test_a_finished_run_is_skipped_if_asked_to(recognised, capsys):
     assert main(["fit", "--config", str(recognised), "--finished", "skip"]) == 0
     assert "is finished" in capsys.readouterr().out

@@ -210,14 +210,22 @@ class LeaplanCLI(LightningCLI):
                 EpochTable(self.run_folder / "metrics.csv"),
                 EpochProgress(self.model.watch),
                 Stopwatch(),
-                *keep_best_and_last(self.run_folder / "checkpoints", self.model.monitor, self.settings.save_every),
+                *keep_best_and_last(self.run_folder / "checkpoints", self._monitor(), self.settings.save_every),
             ]
         return super().instantiate_trainer(**kwargs)
+
+    def _monitor(self) -> str:
+        """Return what the best checkpoint is chosen by, "" where no data are set aside to choose on."""
+        if "val" in self.datamodule.splits:
+            return str(self.model.monitor)
+        if self.settings.final == "val":
+            raise ConfigError("there are no validation data to evaluate on", "Set --data.validation 0.1, or --final test")
+        return ""
 
     def after_fit(self) -> None:
         """Evaluate the best checkpoint, on validation data and then once on the final split."""
         best = str(self.run_folder / "checkpoints" / "best.ckpt")
-        if self.settings.final != "none":
+        if self.settings.final != "none" and "val" in self.datamodule.splits:
             self.trainer.validate(self.model, self.datamodule, ckpt_path=best, verbose=False, weights_only=True)
         if self.settings.final == "test":
             self.trainer.test(self.model, self.datamodule, ckpt_path=best, verbose=False, weights_only=True)
@@ -280,6 +288,7 @@ def quiet() -> None:
         ".*sync_dist=True.*",
         ".*is_gradient_checkpointing.*",
         ".*number of training batches.*",
+        ".*Total length of .list. across ranks is zero.*",
         ".*LeafSpec.*",
         ".*isinstance.treespec.*",
     ):

@@ -2,9 +2,11 @@
 
 import pytest
 import torch
+from torch.utils.data import Dataset
 
-from leaplan.data.loading import RankSampler, WindowTensors
+from leaplan.data.loading import BatchLoader, RankSampler, WindowTensors
 from leaplan.data.views import PlanningWindows
+from leaplan.errors import DataError, ProblemList, UserError
 from tests.data.made import three_splits
 
 SIZES = [(samples, processes) for samples in (1, 2, 3, 7, 8, 31) for processes in (1, 2, 3, 8)]
@@ -88,3 +90,39 @@ def test_processes_share_one_order():
     whole = shares(31, 1, 7, 2)[0]
     for rank, share in enumerate(shares(31, 3, 7, 2)):
         assert share == whole[rank:30:3]
+
+
+class Failing(Dataset):
+    """Gathers the keys that it is asked for; the last of eight is a mistake of the user's."""
+
+    def __init__(self, error: Exception) -> None:
+        self.error = error
+
+    def __len__(self) -> int:
+        return 8
+
+    def __getitems__(self, keys):
+        if 7 in keys:
+            raise self.error
+        return list(keys)
+
+
+MISTAKES = [DataError("a.mp4 is empty", "Get it again."), ProblemList("a.csv", ["one", "two"], "Mend it.")]
+
+
+@pytest.mark.parametrize("workers", [0, 1])
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_a_mistake_of_the_users_comes_out_of_a_worker_in_its_own_words(workers, mistake):
+    loader = BatchLoader(Failing(mistake), batch_size=4, num_workers=workers)
+    batches = iter(loader)
+    assert next(batches) == [0, 1, 2, 3]
+    with pytest.raises(UserError) as caught:
+        next(batches)
+    assert (caught.value.what, caught.value.hint) == (mistake.what, mistake.hint)
+    assert str(caught.value) == str(mistake)
+
+
+def test_a_mistake_of_ours_comes_out_of_a_worker_with_its_traceback():
+    loader = BatchLoader(Failing(ZeroDivisionError("ours")), batch_size=8, num_workers=1)
+    with pytest.raises(ZeroDivisionError, match="Traceback"):
+        next(iter(loader))

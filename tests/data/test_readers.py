@@ -374,6 +374,12 @@ def test_captaincook4d_lies_as_well_in_one_folder_and_without_durations(captainc
     assert any("no video_information.csv" in note for note in annotations.notes)
 
 
+def test_captaincook4d_probes_are_tested_on_the_official_val_and_test_together(captaincook4d: Path):
+    annotations = read_captaincook4d(captaincook4d, "recordings-probe")
+    assert [(v.id, v.split) for v in annotations.videos] == [("1_2", "train"), ("1_3", "test"), ("2_1", "test")]
+    assert [v.segments for v in annotations.videos] == [v.segments for v in read_captaincook4d(captaincook4d).videos]
+
+
 def test_captaincook4d_tells_all_that_is_wrong_at_once(captaincook4d: Path, write):
     folder = captaincook4d / "captaincook4d"
     path = folder / "annotation_json" / "complete_step_annotations.json"

@@ -210,6 +210,19 @@ def test_captaincook4d_has_a_validation_part_of_its_own(read_real):
     assert carve_validation(annotations, 0.1, 7) is annotations
 
 
+@pytest.mark.parametrize("what", ["recordings", "person", "environment"])
+def test_captaincook4d_probes_choose_on_training_recordings_and_are_tested_on_all_others(read_real, shared: Path, what):
+    path = shared / "data/captaincook4d/data_splits" / f"{what}_data_split_combined.json"
+    lists = json.loads(path.read_text())
+    carved = carve_validation(read_real("captaincook4d", f"{what}-probe"), 0.1, 7)
+    train, val, test = ({video.id for video in carved.of_split(split)} for split in ("train", "val", "test"))
+    assert train | val == set(lists["train"])
+    assert test == set(lists["val"]) | set(lists["test"])
+    assert val
+    assert not train & val
+    assert not (train | val) & test
+
+
 def test_p3iv_is_carved_by_video(read_real):
     given = read_real("crosstask", "p3iv")
     carved = carve_validation(given, 0.1, 7)

@@ -87,9 +87,16 @@ def test_listed_windows_follow_their_video_and_test_windows_stay():
     assert carve_validation(carved, 0.2, 7) is carved
 
 
-@pytest.mark.parametrize("share", [0.0, 1.0, -0.1, 2.0, float("nan")])
-def test_a_share_must_lie_between_0_and_1(share: float):
-    with pytest.raises(DataError, match="must lie between 0 and 1"):
+def test_a_share_of_0_sets_nothing_aside_and_says_so():
+    given = annotations({0: 9})
+    whole = carve_validation(given, 0.0, 7)
+    assert whole.videos == given.videos
+    assert "no video is set aside" in whole.notes[-1]
+
+
+@pytest.mark.parametrize("share", [1.0, -0.1, 2.0, float("nan")])
+def test_a_share_below_0_or_of_1_and_more_is_refused(share: float):
+    with pytest.raises(DataError, match="must be at least 0 and below 1"):
         carve_validation(annotations({0: 9}), share, 7)
 
 

@@ -25,7 +25,8 @@ SPLITS = ("train", "val", "test")
 class CaptainCook4D(VideoDataModule):
     """CaptainCook4D, in `captaincook4d/` or its annotation repository. It has a validation part of its own.
 
-    Protocols: "recordings", "person" and "environment"; with "-normal" only recordings without induced mistakes.
+    Protocols: "recordings", "person" and "environment"; with "-normal" only recordings without induced mistakes, with
+    "-probe" tested on the official val and test together, as linear probes are: validation is then carved from train.
     """
 
     dataset = "captaincook4d"
@@ -121,13 +122,15 @@ def _read_durations(builder: Builder) -> dict[str, float]:
 
 
 def _read_splits(builder: Builder) -> dict[str, list[str]]:
-    what, _, normal = builder.protocol.partition("-")
-    path = builder.files.need(
-        f"{what}_data_split_{normal or 'combined'}.json", what=f"recordings of each split by {what}"
-    )
+    what, _, variant = builder.protocol.partition("-")
+    kind = "normal" if variant == "normal" else "combined"
+    path = builder.files.need(f"{what}_data_split_{kind}.json", what=f"recordings of each split by {what}")
     lists = builder.files.json(path)
     with builder.problems.at(str(path)):
-        return {split: list(lists[split]) for split in SPLITS}
+        splits = {split: list(lists[split]) for split in SPLITS}
+        if variant == "probe":
+            splits["test"] = splits.pop("val") + splits["test"]
+        return splits
     return {}
 
 

@@ -12,7 +12,7 @@ from torch.utils.data import DataLoader
 
 from leaplan.data.clips import ClipSource, ClipSplit, ProgramFile, program_classes, unique_windows
 from leaplan.data.files import dataset_folder
-from leaplan.data.loading import Batch, RankSampler, SingleSteps, WindowTensors
+from leaplan.data.loading import Batch, BatchLoader, RankSampler, SingleSteps, WindowTensors
 from leaplan.data.sources import Observed, Source
 from leaplan.data.splits import carve_validation
 from leaplan.data.views import ActionClips, AnticipationClips, PlanningWindows
@@ -35,7 +35,8 @@ class VideoDataModule(LightningDataModule):
         source: Where a sample's tensors come from.
         protocol: Name of the split protocol; "" takes the dataset's first.
         batch_size: Samples per batch and process.
-        validation: Share of the training *videos* set aside for validation where the protocol has none.
+        validation: Share of the training *videos* set aside for validation where the protocol has none. 0, for clips,
+            trains on all of them, with settings that were chosen before; nothing is then chosen in the run.
         seed: Of the validation part; the order of training batches follows the run's own seed.
         programs: Action programs that supervise clips; None without.
         workers: Processes that load batches of clips; 0 loads them in this one.
@@ -95,6 +96,24 @@ class VideoDataModule(LightningDataModule):
         """The annotations as trained on: with features, and with a validation part."""
         return carve_validation(self.official, self.validation, self.seed)
 
+    @cached_property
+    def splits(self) -> tuple[str, ...]:
+        """The splits there are: all three, or no "val" where nothing is set aside.
+
+        Raises:
+            ConfigError: A planner is to go without.
+        """
+        given = self.annotations
+        held = given.windows or {video.split for video in given.videos}
+        if self.validation or "val" in held:
+            return SPLITS
+        if isinstance(self.view, PlanningWindows):
+            raise ConfigError(
+                "a planner cannot do without validation data: its probabilities are calibrated there",
+                "Set --data.validation 0.1",
+            )
+        return tuple(split for split in SPLITS if split != "val")
+
     def setup(self, stage: str | None = None) -> None:
         """Cut the samples of all splits; features are gathered into memory, frames are decoded later."""
         if self._tensors or self._clips:
@@ -102,9 +121,9 @@ class VideoDataModule(LightningDataModule):
         if not isinstance(self.view, PlanningWindows):
             self._clips = self._cut_clips(self.view)
             return
-        observed = self.observe(self.annotations, SPLITS)
+        observed = self.observe(self.annotations, self.splits)
         seen = {window.steps for window in observed["train"][0]}
-        self._tensors = {split: WindowTensors(*observed[split], seen) for split in SPLITS}
+        self._tensors = {split: WindowTensors(*observed[split], seen) for split in self.splits}
 
     def _cut_clips(self, view: ActionClips | AnticipationClips) -> dict[str, ClipSplit]:
         """Return the clips of all splits, those of training drawn at random."""
@@ -116,7 +135,7 @@ class VideoDataModule(LightningDataModule):
             )
         given = self.annotations
         self.targets = None if self.programs is None else self.programs.read(given, self.folder)
-        clips = {split: view(given, split) for split in SPLITS}
+        clips = {split: view(given, split) for split in self.splits}
         self._refuse_empty({split: len(found) for split, found in clips.items()}, "clip")
         return {
             split: ClipSplit(found, source.clips(found, self.folder, split == "train"), given.vocabulary, self.targets)
@@ -242,7 +261,7 @@ class VideoDataModule(LightningDataModule):
             "split": self.protocol,
             "sha256": self.annotations.sha256,
             "samples": {split: len(samples) for split, samples in (self._tensors or self._clips).items()},
-            "videos": {split: len(self.annotations.of_split(split)) for split in SPLITS},
+            "videos": {split: len(self.annotations.of_split(split)) for split in self.splits},
             "notes": [*self.annotations.notes, *self.left_out(), *(self.targets.notes if self.targets else ())],
         }
 
@@ -255,9 +274,9 @@ class VideoDataModule(LightningDataModule):
         """Shuffled anew each epoch, by the run's seed and the epoch's number alone."""
         return self._loader("train", shuffle_seed=torch.initial_seed())
 
-    def val_dataloader(self) -> DataLoader[Batch]:
-        """Each validation window once."""
-        return self._loader("val")
+    def val_dataloader(self) -> DataLoader[Batch] | list[DataLoader[Batch]]:
+        """Each validation window once; no loader where nothing is set aside."""
+        return self._loader("val") if "val" in self.splits else []
 
     def test_dataloader(self) -> DataLoader[Batch]:
         """Each test window once."""
@@ -272,17 +291,11 @@ class VideoDataModule(LightningDataModule):
         trainer = self.trainer
         rank, processes = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         workers = self.workers if self._clips else 0
-        return DataLoader(
+        return BatchLoader(
             samples,
             batch_size=self.batch_size,
             sampler=RankSampler(len(samples), rank, processes, shuffle_seed, numbered=bool(self._clips)),
-            collate_fn=_as_gathered,
             num_workers=workers,
             persistent_workers=workers > 0,
             generator=torch.Generator(),  # an iterator's own seed must not move the run's random numbers
         )
-
-
-def _as_gathered(batch: Batch) -> Batch:
-    """Return the batch that the split gathered; there is nothing left to collate."""
-    return batch

@@ -1,13 +1,14 @@
 """Preloaded windows and their order: a batch is one gather, an epoch is a function of its number."""
 
 from collections.abc import Iterator, Sequence
-from typing import NamedTuple, TypedDict
+from typing import Any, NamedTuple, TypedDict, cast
 
 import torch
 from torch import Tensor
-from torch.utils.data import Dataset, Sampler
+from torch.utils.data import DataLoader, Dataset, Sampler, get_worker_info
 
 from leaplan.data.views import PlanningWindow
+from leaplan.errors import UserError
 
 
 class Batch(TypedDict):
@@ -118,3 +119,53 @@ class RankSampler(Sampler[int | tuple[int, int]]):
 
     def _in_order(self) -> range:
         return range(self.rank % max(1, self.samples), self.samples, self.processes)  # never empty: nobody may idle
+
+
+class BatchLoader(DataLoader[Batch]):
+    """A data loader that raises a `UserError` of its workers as it is.
+
+    Torch would make its message a traceback, as text.
+
+    Args:
+        dataset: Gathers batches with `__getitems__`; nothing is collated.
+        settings: As of `DataLoader`.
+    """
+
+    def __init__(self, dataset: Dataset[Any], **settings: Any) -> None:
+        super().__init__(_Gathering(dataset), **{**settings, "collate_fn": _as_gathered})
+
+    def __iter__(self) -> Iterator[Batch]:  # type: ignore[override]
+        for batch in super().__iter__():
+            if isinstance(batch, _Mistake):
+                raise UserError(batch.what, batch.hint)
+            yield batch
+
+
+class _Mistake(NamedTuple):
+    """A `UserError` on its way from a worker: not all kinds can be pickled."""
+
+    what: str
+    hint: str
+
+
+class _Gathering(Dataset[Any]):
+    """Batches of a dataset; in a worker also what the user must be told instead of one."""
+
+    def __init__(self, dataset: Dataset[Any]) -> None:
+        self.dataset = dataset
+
+    def __len__(self) -> int:
+        return len(cast(Any, self.dataset))
+
+    def __getitems__(self, keys: list[Any]) -> Any:
+        try:
+            return cast(Any, self.dataset).__getitems__(keys)
+        except UserError as error:
+            if get_worker_info() is None:
+                raise
+            return _Mistake(error.what, error.hint)
+
+
+def _as_gathered(batch: Any) -> Any:
+    """Return the batch that the dataset gathered."""
+    return batch

@@ -193,5 +193,26 @@ PROTOCOLS: Mapping[str, Mapping[str, Protocol]] = {
             },
             "b362dae44b09072fd05f99b7674791ece01eae9487b05cc9e1a12d3d0bf825dd",
         ),
+        "recordings-probe": Protocol(
+            {
+                "train": Counts(213, 2987, (2561, 2348, 2135, 1922)),
+                "test": Counts(171, 2426, (2084, 1913, 1742, 1571)),
+            },
+            "35e803d6b7bc73f0d5c656ff21ac47183f95c8863b161a205f98067608bbe7d9",
+        ),
+        "person-probe": Protocol(
+            {
+                "train": Counts(204, 2829, (2421, 2217, 2013, 1809)),
+                "test": Counts(180, 2584, (2224, 2044, 1864, 1684)),
+            },
+            "b4214aaecced6020a5378088dca4d5641d9a5e784b46c8ce4b98e56803033fc1",
+        ),
+        "environment-probe": Protocol(
+            {
+                "train": Counts(216, 2997, (2565, 2349, 2133, 1917)),
+                "test": Counts(168, 2416, (2080, 1912, 1744, 1576)),
+            },
+            "2482b670e260e905916ce1ef2c7b1bdbd7fbe15ce27a8b85187b60b649ee16b5",
+        ),
     },
 }

@@ -60,17 +60,20 @@ def carve_validation(annotations: Annotations, share: float, seed: int) -> Annot
 
     The share is taken in each task: rounded, at least one of five or more videos, never all. Videos are
     ranked by a hash of (seed, id), so that neither their order nor the other videos change the choice.
-    Where windows are listed, a video's training windows follow it; its test windows stay.
+    Where windows are listed, a video's training windows follow it; its test windows stay. A share of 0 moves none.
 
     Raises:
-        DataError: `share` is not between 0 and 1, or there are fewer than two training videos.
+        DataError: `share` is below 0, or 1 or more, or there are fewer than two training videos.
     """
-    if not 0 < share < 1:
-        what = f"validation share is {share}, but must lie between 0 and 1"
+    if not 0 <= share < 1:
+        what = f"validation share is {share}, but must be at least 0 and below 1"
         raise DataError(what, "Set --data.validation 0.1")
     splits = set(annotations.windows or ()) | {video.split for video in annotations.videos}
     if "val" in splits:
         return annotations
+    if share == 0:
+        note = "no video is set aside for validation: the weights of the last epoch are taken, whatever they score"
+        return replace(annotations, notes=(*annotations.notes, note))
     training = [video for video in annotations.of_split("train") if video.segments]
     if len(training) < 2:
         raise DataError(

@@ -229,7 +229,8 @@ class RecognitionModule(LightningModule):
     def on_fit_start(self) -> None:
         """Look at the windows of training and validation, if each is looked at once."""
         self.broken = BrokenVideos(Path(self.trainer.default_root_dir) / "broken_videos.txt")
-        self._look_once("train", "val")
+        data: Any = self.trainer.datamodule
+        self._look_once(*(split for split in data.splits if split != "test"))
 
     def _look_once(self, *splits: str) -> None:
         if self.cached and self.network is not None:

@@ -59,6 +59,7 @@ def write_files(module: "RecognitionModule", split: str, outcome: Recognised) ->
 def _protocol(module: "RecognitionModule", data: Any, task: str) -> dict[str, Any]:
     problem, vocabulary = module.problem, module.problem.vocabulary
     programs = problem.programs
+    chosen_by = "action top-1" if problem.windows == 1 else "action mean top-5 recall"
     return {
         "classes": {
             "verb": len(vocabulary.verbs),
@@ -82,6 +83,6 @@ def _protocol(module: "RecognitionModule", data: Any, task: str) -> dict[str, An
         },
         "losses": module.loss_weights(),
         "started_from": module.start_from,
-        "selected_on": f"val/{'action top-1' if problem.windows == 1 else 'action mean top-5 recall'}",
+        "selected_on": f"val/{chosen_by}" if "val" in data.splits else "nothing: the last epoch",
         "seed": int(os.environ.get("PL_GLOBAL_SEED", "0")),
     }

@@ -9,7 +9,7 @@ from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import ModelCheckpoint
+from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
@@ -31,21 +31,54 @@ class EpochSeed(Callback):
         torch.manual_seed((self.seed * 1_000_003 + trainer.current_epoch) * 4099 + trainer.global_rank)
 
 
-def keep_best_and_last(folder: Path, monitor: str, every: int) -> list[ModelCheckpoint]:
+def keep_best_and_last(folder: Path, monitor: str, every: int) -> list[Checkpoint]:
     """Return callbacks that keep the weights of the `best.ckpt` by the largest `monitor`, and a `last.ckpt`.
 
-    Both are replaced in one step. `last.ckpt` is what a run continues from, so it holds the optimiser as well and
-    knows which checkpoint was the best; it is written every `every` epochs and at the end.
+    Both are replaced in one step. Without `monitor` the best are those of the last epoch.
     """
-    common = {"dirpath": folder, "enable_version_counter": False, "save_on_train_epoch_end": True}
-    return [
-        ModelCheckpoint(filename="best", monitor=monitor, mode="max", save_weights_only=True, **common),
-        ModelCheckpoint(filename="last", every_n_epochs=every, **common),
-    ]
+    best = ModelCheckpoint(
+        folder,
+        "best",
+        monitor or None,
+        mode="max",
+        save_weights_only=True,
+        enable_version_counter=False,
+        save_on_train_epoch_end=True,
+    )
+    return [best, LastCheckpoint(folder / "last.ckpt", every)]
 
 
-class EpochTable(Callback):
+class LastCheckpoint(Checkpoint):
+    """What a run continues from: with the optimiser, and knowing which checkpoint was the best.
+
+    Args:
+        path: Written every `every` epochs, and when training ends, however many epochs it had.
+        every: Epochs.
+    """
+
+    def __init__(self, path: Path, every: int) -> None:
+        self.path, self.every = path, every
+        self._step = -1  # at which it was written last
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write it, if it is time; the best checkpoint of this epoch was chosen before."""
+        if (trainer.current_epoch + 1) % self.every == 0:
+            self._write(trainer)
+
+    def on_train_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        """Write it, unless this step was."""
+        if self._step != trainer.global_step:
+            self._write(trainer)
+
+    def _write(self, trainer: Trainer) -> None:
+        self._step = trainer.global_step
+        trainer.save_checkpoint(self.path)
+
+
+class EpochTable(Checkpoint):
     """One row per epoch in `metrics.csv`, complete also after a resume.
+
+    It is a `Checkpoint` because Lightning calls only those after the module has logged the last of an epoch.
 
     Args:
         path: The table. Rows from a resumed epoch on are written anew.
