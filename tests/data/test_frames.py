@@ -196,16 +196,27 @@ def broken_films():
     return annotations(film("b", (0.5, 4.5)), film("c", (0.0, 5.0)), film("a", (0.0, 1.0), (1.0, 3.0)))
 
 
-def test_in_training_a_broken_video_is_replaced_by_the_next_that_works_and_reported(with_broken):
+def test_in_training_a_clip_of_a_broken_video_is_replaced_by_one_that_works_and_reported(with_broken):
     clips = seen(with_broken, True, broken_films())
-    sample = clips[0]
-    assert sample["index"] == 2
-    assert [video for video, _ in sample["broken"]] == ["b", "c"]
-    assert "empty" in sample["broken"][0][1]
-    assert "c.mp4" in sample["broken"][1][1]
-    again = clips[0]
-    assert same(sample, again)
+    samples = [clips[0], clips[1]]
+    assert {sample["index"] for sample in samples} <= {2, 3}
+    assert [video for sample in samples for video, _ in sample["broken"]] == ["b", "c"]  # each for itself, once
+    assert "empty" in samples[0]["broken"][0][1]
+    assert "c.mp4" in samples[1]["broken"][0][1]
+    assert same(samples[0], clips[0])
     assert clips[3]["broken"] == []
+
+
+def test_a_broken_video_of_many_clips_is_replaced_by_many_others(with_broken):
+    many = film("b", *[(i / 10, 4.5) for i in range(40)])
+    good = film("a", *[(i / 10, 4.5) for i in range(40)])
+    clips = seen(with_broken, True, annotations(many, good), frames=1, size=8)
+    samples = [clips[3, i] for i in range(40)]
+    assert sum(len(sample["broken"]) for sample in samples) == 40
+    shown = [sample["index"] for sample in samples]
+    assert min(shown) >= 40
+    assert len(set(shown)) > 20
+    assert [clips[4, i]["index"] for i in range(40)] != shown
 
 
 def test_a_replaced_clip_is_the_same_whatever_a_process_knows_of_broken_videos(with_broken):
@@ -227,7 +238,7 @@ def test_in_evaluation_a_broken_video_is_an_error_that_names_clip_and_file(with_
 
 def test_where_no_video_works_training_stops(with_broken):
     clips = seen(with_broken, True, annotations(film("b", (0.5, 4.5)), film("c", (0.0, 5.0))))
-    with pytest.raises(VideoError, match="none of 2 clips"):
+    with pytest.raises(VideoError, match="none of 2 videos"):
         clips[0]
 
 

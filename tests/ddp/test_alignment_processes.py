@@ -1,18 +1,12 @@
 """Alignment over two real processes (gloo) has the losses and the gradients of one process with all windows."""
 
-import json
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
-
 import pytest
 import torch
 from torch import nn
 
 from leaplan.planning.alignment import Alignment
 from leaplan.planning.qformer import StepQueries
+from tests.ddp.two_processes import found_by_two_processes
 
 T, C, E, Y = 3, 2, 6, 5
 A, B, OTHER = [0, 1, 2], [3, 1, 0], [2, 2, 4]
@@ -22,19 +16,6 @@ BATCHES = {  # first half: process 0
     "one plan in all": [A, A, A, A, A, A],
     "one window each": [A, B],
 }
-
-PROGRAM = """
-import json, sys
-from datetime import timedelta
-import torch, torch.distributed as dist
-sys.path.insert(0, sys.argv[1])
-import test_alignment_processes as t
-torch.set_num_threads(1)
-dist.init_process_group("gloo", timeout=timedelta(seconds=60))
-parallel = torch.nn.parallel.DistributedDataParallel(t.Part())
-print(json.dumps({case: t.results(parallel, case, dist.get_rank(), 2) for case in t.BATCHES}))
-dist.destroy_process_group()
-"""
 
 
 class Part(nn.Module):
@@ -67,27 +48,15 @@ def results(model, case, rank, processes):
     return {"losses": [loss.item() for loss in losses], "gradients": gradients}
 
 
+def on_process(rank):
+    parallel = nn.parallel.DistributedDataParallel(Part())
+    return {case: results(parallel, case, rank, 2) for case in BATCHES}
+
+
 @pytest.fixture(scope="module")
 def answers():
     """What each of two processes found."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    processes = []
-    for rank in range(2):
-        environment = {
-            **os.environ,
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
-            "RANK": str(rank),
-            "WORLD_SIZE": "2",
-            "OMP_NUM_THREADS": "1",
-        }
-        command = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent)]
-        processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
-    outputs = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], outputs
-    return [json.loads(out) for out, _ in outputs]
+    return found_by_two_processes(__name__)
 
 
 @pytest.mark.slow  # two processes import transformers

@@ -1,33 +1,13 @@
 """Two real processes (gloo) give the numbers of one, to the last bit."""
 
-import json
-import os
-import socket
-import subprocess
-import sys
-from pathlib import Path
-
 import torch
 
 from leaplan.planning.metrics import PlanMetrics
 from leaplan.planning.probabilistic import SampledPlanMetrics
+from tests.ddp.two_processes import found_by_two_processes
 
 SAMPLES, HORIZON, CLASSES = 21, 3, 5
 
-PROGRAM = """
-import json, sys, warnings
-from datetime import timedelta
-import torch, torch.distributed as dist
-sys.path.insert(0, sys.argv[1])
-import test_plan_metrics as t
-warnings.simplefilter("ignore")
-torch.set_num_threads(1)
-dist.init_process_group("gloo", timeout=timedelta(seconds=60))
-rank = dist.get_rank()
-results = {case: t.results(shares[rank]) for case, shares in t.SHARES.items()}
-print(json.dumps(results))
-dist.destroy_process_group()
-"""
 SHARES = {
     "uneven": [torch.arange(0, 21, 2).split(4), torch.arange(1, 21, 2).split(4)],  # last batches of 3 and 2
     "padded": [torch.arange(0, 21, 2).split(4), torch.tensor([*range(1, 21, 2), 0]).split(4)],
@@ -58,24 +38,11 @@ def results(batches):
     return {name: float(value).hex() for name, value in scores.items()}
 
 
+def on_process(rank):
+    return {case: results(shares[rank]) for case, shares in SHARES.items()}
+
+
 def test_plan_metrics_are_the_same_on_one_and_two_processes():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    processes = []
-    for rank in range(2):
-        environment = {
-            **os.environ,
-            "MASTER_ADDR": "127.0.0.1",
-            "MASTER_PORT": str(port),
-            "RANK": str(rank),
-            "WORLD_SIZE": "2",
-            "OMP_NUM_THREADS": "1",
-        }
-        command = [sys.executable, "-c", PROGRAM, str(Path(__file__).parent)]
-        processes.append(subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE))
-    answers = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], answers
     alone = results(torch.arange(SAMPLES).split(SAMPLES))
-    for answer, _ in answers:
-        assert json.loads(answer) == dict.fromkeys(SHARES, alone)
+    for found in found_by_two_processes(__name__):
+        assert found == dict.fromkeys(SHARES, alone)

@@ -1,7 +1,7 @@
 """Clips seen through their decoded frames: which frames, from a video or from the cache, cropped and stacked."""
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -21,8 +21,9 @@ from leaplan.video.reader import BEYOND, VideoError, VideoReader
 from leaplan.video.sampling import Numbers, dense, frame_times, segment_frames, sparse, window_numbers
 from leaplan.video.transforms import Size, random_crop, resize, short_side, uniform_crops
 
-TRIES = 20  # clips tried in place of a broken one
+TRIES = 20  # broken videos in a row, after which training stops
 CANDIDATES = 2  # frames cached for each frame that training looks at
+LEAVE_OUT = "To do without, delete the file and add  --data.source.missing skip"
 MARGIN = 8 / 7  # short side of frames cached for training, of the size of the crops: 256 for 224
 
 
@@ -59,10 +60,10 @@ class FrameClips(Dataset[Sample]):
 
     An item is a dictionary: `index`, the position of the clip shown; `clips` (V, W, 3, T, H, W') uint8 RGB, where V
     is 1 in training and temporal views times crops in evaluation; `window_mask` (W,), False where nothing may be
-    seen; `broken`, (video, reason) of the clips that this one is shown in place of.
+    seen; `broken`, empty, or (video, reason) of the clip that this one is shown in place of.
 
     All random choices of a training clip come from (seed, epoch, position): workers, processes and a resumed run
-    draw the same. In training a clip that cannot be read is replaced by the next one that can, in evaluation it is an
+    draw the same. In training a clip that cannot be read is replaced by any other that can, in evaluation it is an
     error. Only a video that does not open, or does not answer in time, is not tried again: one damaged in places
     must not be skipped by one process and used by another.
 
@@ -97,28 +98,37 @@ class FrameClips(Dataset[Sample]):
         """Return the clip at `key`, a position or (epoch, position).
 
         Raises:
-            VideoError: In evaluation, the video is broken; in training, so are the next ones.
+            VideoError: In evaluation, the video is broken; in training, so are 20 others, or all.
             DataError: In evaluation, the segment ends beyond the video.
             ValueError: A view asks for what may not be seen. This is a mistake in the view, and never skipped.
         """
         epoch, wanted = key if isinstance(key, tuple) else (0, key)
         if not 0 <= wanted < len(self):
             raise IndexError(f"clip {wanted} of {len(self)}")
-        broken: list[tuple[str, str]] = []
-        for offset in range(min(TRIES, len(self)) if self.training else 1):
-            index = (wanted + offset) % len(self)
+        reasons: dict[str, str] = {}  # by video, in the order in which they were tried
+        for index in self._tried(epoch, wanted):
+            video = self.listed[index].video
             try:
-                return {**self._sample(epoch, index), "broken": broken}
+                return {**self._sample(epoch, index), "broken": list(reasons.items())[:1]}
             except DataError as error:
-                clip = self.listed[index]
                 if not self.training:
-                    raise type(error)(f"clip {clip.sample_id}: {error.what}", error.hint) from error
-                broken.append((clip.video, error.what))
+                    raise _of_clip(self.listed[index], error) from error
+                reasons.setdefault(video, error.what)
+            if len(reasons) == TRIES:
+                break
         raise VideoError(
-            f"none of {len(broken)} clips from {self.listed[wanted].sample_id} on can be decoded; "
-            f"the first: {broken[0][1]}",
-            "Get the videos again, or leave them out",
+            f"none of {len(reasons)} videos tried can be decoded; the first: {next(iter(reasons.values()))}",
+            f"Get the videos again.\n  {LEAVE_OUT}",
         )
+
+    def _tried(self, epoch: int, wanted: int) -> Iterator[int]:
+        """Return the positions of the clip wanted and, in training, of those tried in its place.
+
+        They are drawn, so that no single clip stands for all those of a broken video.
+        """
+        yield wanted
+        if self.training:
+            yield from torch.randperm(len(self), generator=_generator(self.seed, epoch, wanted, 1)).tolist()
 
     def _sample(self, epoch: int, index: int) -> Sample:
         clip, look = self.listed[index], self.look
@@ -246,9 +256,15 @@ def _length(window: Window) -> int:
     return 0 if window.first is None or window.last is None else window.last - window.first + 1
 
 
-def _generator(seed: int, epoch: int, index: int) -> torch.Generator:
+def _of_clip(clip: Clip, error: DataError) -> DataError:
+    """Return the error as one of a clip that is evaluated, which nothing may stand for."""
+    hint = f"{error.hint or 'Get the video again.'}\n  {LEAVE_OUT}" if isinstance(error, VideoError) else error.hint
+    return type(error)(f"clip {clip.sample_id}: {error.what}", hint)
+
+
+def _generator(seed: int, epoch: int, index: int, *purpose: int) -> torch.Generator:
     """Return the random numbers of one clip in one epoch."""
-    mixed = np.random.SeedSequence([seed, epoch, index]).generate_state(1, np.uint64)
+    mixed = np.random.SeedSequence([seed, epoch, index, *purpose]).generate_state(1, np.uint64)
     return torch.Generator().manual_seed(int(mixed[0]) & (2**63 - 1))
 
 

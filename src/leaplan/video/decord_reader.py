@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from leaplan.errors import ConfigError, DataError
-from leaplan.video.reader import BEYOND, SAME_TIME, VideoError
+from leaplan.errors import ConfigError
+from leaplan.video.reader import SAME_TIME, VideoError, refuse_beyond
 
 
 class DecordFrames:
@@ -54,10 +54,7 @@ class DecordFrames:
             DataError: A time is beyond the end.
             VideoError: decord cannot decode a frame.
         """
-        latest_time = max(times)
-        if latest_time > self._end + BEYOND:
-            message = f"asked for the frame at {latest_time:.2f} s of {self._path}, which is beyond the video"
-            raise DataError(f"{message}: it ends at {self._end:.2f} s")
+        refuse_beyond(self._path, max(times), self._end)
         numbers = [self._number_at(time) for time in times]
         wanted, places = np.unique(numbers, return_inverse=True)
         try:

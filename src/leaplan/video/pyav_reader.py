@@ -12,9 +12,8 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from leaplan.errors import DataError
 from leaplan.video.packets import NoTimes, PacketQueue
-from leaplan.video.reader import BEYOND, SAME_TIME, VideoError
+from leaplan.video.reader import SAME_TIME, VideoError, refuse_beyond
 
 Frame = NDArray[np.uint8]
 
@@ -210,9 +209,7 @@ class PyAVFrames:
         if promised is not None and end + tolerance < promised:
             message = f"ends at {self._seconds(end):.2f} s, but its header promises {self._seconds(promised):.2f} s"
             raise VideoError(f"{self._path} {message}: it is cut off or damaged")
-        if self._seconds(tick) > self._seconds(end) + BEYOND:
-            message = f"asked for the frame at {self._seconds(tick):.2f} s of {self._path}, which is beyond the video"
-            raise DataError(f"{message}: it ends at {self._seconds(end):.2f} s")
+        refuse_beyond(self._path, self._seconds(tick), self._seconds(end))
 
     def _promised_end(self) -> int | None:
         """Return where the last frame ends as the header says, in ticks; None where it does not say."""

@@ -182,6 +182,17 @@ class GuardedReader:
             raise
 
 
+def refuse_beyond(path: Path, time: float, end: float) -> None:
+    """Check that a frame stands at `time` of a video that ends at `end`, both in seconds.
+
+    Raises:
+        DataError: It is beyond the video by more than `BEYOND`.
+    """
+    if time > end + BEYOND:
+        message = f"asked for the frame at {time:.2f} s of {path}, which is beyond the video"
+        raise DataError(f"{message}: it ends at {end:.2f} s")
+
+
 class _NotInTime(VideoError):
     """The deadline has passed; a thread may still be at work."""
 

@@ -7,8 +7,8 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from leaplan.errors import ConfigError, DataError
-from leaplan.video.reader import BEYOND, SAME_TIME, VideoError
+from leaplan.errors import ConfigError
+from leaplan.video.reader import SAME_TIME, VideoError, refuse_beyond
 
 
 class TorchCodecFrames:
@@ -52,10 +52,7 @@ class TorchCodecFrames:
             DataError: A time is beyond the end.
             VideoError: torchcodec cannot decode a frame.
         """
-        last = max(times)
-        if last > self.duration + BEYOND:
-            message = f"asked for the frame at {last:.2f} s of {self._path}, which is beyond the video"
-            raise DataError(f"{message}: it ends at {self.duration:.2f} s")
+        refuse_beyond(self._path, max(times), self.duration)
         try:
             batch = self._video.get_frames_played_at([self._clock(time) for time in times])
         except (RuntimeError, ValueError, IndexError) as error:
