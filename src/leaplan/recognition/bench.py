@@ -1,162 +1,162 @@
-"""`leaplan bench recogniser`: cost of UniFormerV2 per clip: CPU seconds, GMACs, parameters, memory."""
+"""`leaplan bench recogniser`: what UniFormerV2 costs per clip, what decoding costs, and which of them bounds a run."""
 
 import argparse
-import multiprocessing
-import time
-from concurrent.futures import ProcessPoolExecutor
+from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
-import numpy as np
 import torch
 from rich.console import Console
-from rich.table import Table
-from torch import nn
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
 
-from leaplan.recognition.encoder import UniFormerV2Encoder
-from leaplan.recognition.layout import shapes_only
-from leaplan.recognition.uniformerv2 import RELATIONS, ClassHead
-from leaplan.training.results import environment, peak_memory_mb
+from leaplan.errors import ConfigError
+from leaplan.recognition import bench_tables as tables
+from leaplan.recognition.bench_bound import Bound, usable_cores
+from leaplan.recognition.bench_network import (
+    RESOLUTION,
+    Work,
+    cost_alone,
+    gmacs,
+    parameters,
+    refuse_absent,
+    utilisation,
+)
+from leaplan.recognition.uniformerv2 import RELATIONS
+from leaplan.training.results import environment
+from leaplan.video.bench import decode_bench
 from leaplan.writing import write_json
 
-EXAMPLE = "example: leaplan bench recogniser --size b16 --repeats 3 --json bench.json"
-RESOLUTION = {"tiny": (72, 96), "b16": (224, 224), "l14": (224, 224)}
-CLASSES = {"kinetics": 400, "ssv2": 174}
-
-
-class Official(NamedTuple):
-    """Figures of the official code at batch 1, 8 frames of 224 pixels; CPU seconds on two shared cores."""
-
-    gmacs: float
-    parameters: int
-    forward_cpu_s: float
-    training_cpu_s: float
-    forward_mb: float
-    training_mb: float
-
-
-OFFICIAL = {
-    ("b16", "kinetics"): Official(148.1, 114_552_208, 6.29, 22.26, 1380, 3100),
-    ("b16", "ssv2"): Official(93.6, 162_992_814, 6.62, 23.2, 1480, 2670),
-}
+EXAMPLES = """examples:
+  leaplan bench recogniser --size b16 --repeats 3 --json bench.json
+  leaplan bench recogniser --size b16 --device cuda --batch 32 --compile --checkpointing"""
+FRAMES = {"cpu": [8], "cuda": [8, 16]}
+DATA_SECONDS = 3.0  # of decoding that each film is measured for
 
 
 def main(argv: list[str]) -> int:
-    """Run the benchmark and print its table."""
-    parser = argparse.ArgumentParser("leaplan bench", description=__doc__, epilog=EXAMPLE)
-    parser.add_argument("subject", choices=["recogniser"])
-    parser.add_argument("--size", choices=list(RESOLUTION), default="tiny", help="of the network (default tiny)")
-    parser.add_argument("--kind", choices=list(RELATIONS), help="of the network (default both)")
-    parser.add_argument("--frames", type=int, default=8, help="per clip (default 8)")
-    parser.add_argument("--batch", type=int, default=1, help="clips at a time (default 1)")
-    parser.add_argument("--threads", type=int, default=1, help="CPU threads of torch (default 1)")
-    parser.add_argument("--repeats", type=int, default=3, help="the median of so many is printed, after one more")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
-    options = parser.parse_args(argv)
-    kinds = [options.kind] if options.kind else list(RELATIONS)
-    rows = {
-        kind: measured(options.size, kind, options.frames, options.batch, options.repeats, options.threads)
-        for kind in kinds
-    }
-    print_table(options.size, options.frames, options.batch, rows)
+    """Run the benchmark and print its tables.
+
+    Raises:
+        ConfigError: There is no such device, or options do not go together.
+    """
+    options = _parser().parse_args(argv)
+    _refuse_wrong_options(options)
+    works = _works(options)
+    rows = _steps(works, options.repeats) if options.device else _passes(works, options.repeats)
+    (tables.print_steps if options.device else tables.print_passes)(rows)
+    data = [] if options.no_data else _data(options.size, sorted({work.frames for work in works}))
+    bounds = _bounds(rows, data, _workers(options))
+    if data:
+        tables.print_data(data)
+        tables.print_bounds(bounds)
     if options.json:
-        settings = {"size": options.size, "frames": options.frames, "batch": options.batch, "threads": options.threads}
-        write_json(options.json, {"bench": "recogniser", **settings, **rows, "environment": environment()})
+        content = {"networks": rows, "data": data, "bounds": [bound.figures() for bound in bounds]}
+        machine = {**environment(), "cores": usable_cores()}
+        write_json(options.json, {"bench": "recogniser", **content, "environment": machine})
     return 0
 
 
-def measured(size: str, kind: str, frames: int, batch: int, repeats: int, threads: int) -> dict[str, float]:
-    """Return the figures of one network; forward and training each in a process of its own, for their peak memory."""
-    figures: dict[str, float] = {"gmacs": gmacs(size, kind, frames), "parameters": parameters(size, kind, frames)}
-    for training in (False, True):
-        with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as process:
-            cost = process.submit(passes, size, kind, frames, batch, repeats, threads, training).result()
-        name = "training" if training else "forward"
-        figures |= {f"{name}_{what}": figure for what, figure in cost.items()}
-    return figures
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        "leaplan bench", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("subject", choices=["recogniser"])
+    parser.add_argument("--size", choices=list(RESOLUTION), default="tiny", help="of the network (default tiny)")
+    parser.add_argument("--kind", choices=list(RELATIONS), help="of the network (default both)")
+    parser.add_argument("--frames", type=_count, nargs="+", help="per clip (default 8; on a GPU 8 and 16)")
+    parser.add_argument("--batch", type=_count, default=1, help="clips at a time (default 1)")
+    parser.add_argument("--threads", type=_count, default=1, help="CPU threads of torch (default 1)")
+    parser.add_argument(
+        "--workers", type=_count, help="cores that decode in a run (default those that are left, or one)"
+    )
+    parser.add_argument("--repeats", type=_count, default=3, help="the median of so many is printed (default 3)")
+    parser.add_argument("--no-data", action="store_true", help="leave decoding and the bound out")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
+    step = parser.add_argument_group("whole training steps, in place of passes on one CPU core")
+    step.add_argument("--device", choices=["cpu", "cuda"], help="where steps run: clips/s, memory, and MFU on a GPU")
+    step.add_argument("--precision", choices=["bf16", "fp32"], help="of autocast (default bf16)")
+    step.add_argument("--compile", action="store_true", help="by torch.compile")
+    step.add_argument("--checkpointing", action="store_true", help="of all layers")
+    return parser
 
 
-def passes(
-    size: str, kind: str, frames: int, batch: int, repeats: int, threads: int, training: bool
-) -> dict[str, float]:
-    """Return CPU and wall seconds per clip of a forward pass, or of forward and backward, and peak memory in MiB."""
-    torch.set_num_threads(threads)
-    torch.manual_seed(7)
-    network = recogniser(size, kind, frames).train(training)
-    clips = torch.randint(0, 256, (batch, 3, frames, *RESOLUTION[size]), dtype=torch.uint8)
-    seconds = []
-    with torch.set_grad_enabled(training):
-        for _ in range(repeats + 1):
-            network.zero_grad()
-            began, began_wall = time.process_time(), time.perf_counter()
-            logits = network[1](network[0](clips).pooled)
-            if training:
-                logits.sum().backward()
-            seconds.append((time.process_time() - began, time.perf_counter() - began_wall))
-    cpu, wall = np.median(seconds[1:], axis=0) / batch
-    return {"cpu_s": float(cpu), "wall_s": float(wall), "peak_memory_mb": peak_memory_mb()}
+def _count(text: str) -> int:
+    count = int(text)
+    if count < 1:
+        raise argparse.ArgumentTypeError(f"{text} is less than 1")
+    return count
 
 
-def recogniser(size: str, kind: str, frames: int) -> nn.ModuleList:
-    """Return a network and its head, at random."""
-    encoder = UniFormerV2Encoder(size, kind, frames, RESOLUTION[size])
-    return nn.ModuleList([encoder, ClassHead(encoder.width, CLASSES[kind])])
+def _refuse_wrong_options(options: argparse.Namespace) -> None:
+    needs = [name for name in ("precision", "compile", "checkpointing") if getattr(options, name)]
+    if needs and not options.device:
+        raise ConfigError(f"--{' and --'.join(needs)} without a device", "Add --device cuda, or --device cpu")
+    if options.device:
+        refuse_absent(options.device)
 
 
-def parameters(size: str, kind: str, frames: int) -> int:
-    """Return the number of parameters, head included."""
-    with shapes_only():
-        return sum(each.numel() for each in recogniser(size, kind, frames).parameters())
+def _works(options: argparse.Namespace) -> list[Work]:
+    """Return what is to be measured, by kind and frames."""
+    first = Work(
+        options.size, "kinetics", 0, options.batch, "step", options.device or "cpu",
+        (options.precision or "bf16") if options.device else "fp32",
+        options.compile, options.checkpointing, options.threads,
+    )  # fmt: skip
+    kinds: list[Any] = [options.kind] if options.kind else list(RELATIONS)
+    frames = options.frames or FRAMES[first.device]
+    return [replace(first, kind=kind, frames=count) for kind in kinds for count in frames]
 
 
-def gmacs(size: str, kind: str, frames: int) -> float:
-    """Return 10^9 multiply-accumulations of the forward pass of one clip, counted on the meta device."""
-    with shapes_only():
-        encoder, head = recogniser(size, kind, frames).eval().requires_grad_(False)
-        clip = torch.empty(1, 3, frames, *RESOLUTION[size])
-    counter = FlopCounterMode(display=False)
-    with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), counter:  # the fused kernel of the CPU is not counted
-        head(encoder(clip).pooled)
-    return counter.get_total_flops() / 2e9
+def _passes(works: list[Work], repeats: int) -> list[dict[str, Any]]:
+    """Return what forward, and forward and backward, cost in CPU seconds."""
+    rows = []
+    for work in works:
+        row = _row(work)
+        once = {"forward": replace(work, does="forward"), "training": replace(work, does="backward")}
+        for name, each in once.items():
+            figures = cost_alone(each, repeats)
+            row |= {f"{name}_{what}": figure for what, figure in figures.items()}
+        del row["does"]
+        rows.append({**row, "clips_per_second": work.threads / row["training_cpu_s"]})
+    return rows
 
 
-def print_table(size: str, frames: int, batch: int, rows: dict[str, dict[str, float]]) -> None:
-    """Print the figures, beside those of the official code where they are known."""
-    height, width = RESOLUTION[size]
-    table = Table("what", title=f"UniFormerV2 {size}, {frames} frames of {height} x {width}, batch {batch}")
-    columns: list[list[str]] = []
-    for kind, row in rows.items():
-        official = OFFICIAL.get((size, kind)) if frames == 8 else None
-        table.add_column(kind)
-        columns.append(_column(row))
-        if official:
-            table.add_column(f"{kind}, official code")
-            columns.append(_column(_figures(official)))
-    names = ["GMACs", "parameters", "forward", "forward + backward", "peak memory, forward", "peak memory, training"]
-    for name, *cells in zip(names, *columns, strict=True):
-        table.add_row(name, *cells)
-    Console().print(table)
+def _steps(works: list[Work], repeats: int) -> list[dict[str, Any]]:
+    """Return what training steps cost: clips/s, memory, and MFU or the reason why it is not told."""
+    rows = []
+    card = torch.cuda.get_device_name() if works[0].device == "cuda" else ""
+    for work in works:
+        row = {**_row(work), "card": card, **cost_alone(work, repeats)}
+        if "reason" not in row:
+            rate = 1 / row["wall_s"]
+            mfu, reason = utilisation(work, rate, row["gmacs"], card)
+            row |= {"clips_per_second": rate, "mfu": mfu, "mfu_left_out": reason}
+        rows.append(row)
+    return rows
 
 
-def _figures(official: Official) -> dict[str, float]:
-    return {
-        "gmacs": official.gmacs,
-        "parameters": official.parameters,
-        "forward_cpu_s": official.forward_cpu_s,
-        "training_cpu_s": official.training_cpu_s,
-        "forward_peak_memory_mb": official.forward_mb,
-        "training_peak_memory_mb": official.training_mb,
-    }
+def _row(work: Work) -> dict[str, Any]:
+    return {**asdict(work), "gmacs": gmacs(work), "parameters": parameters(work)}
 
 
-def _column(row: dict[str, Any]) -> list[str]:
+def _data(size: str, frames: list[int]) -> list[dict[str, Any]]:
+    """Return what decoding costs, for every film and number of frames."""
+    with Console(stderr=True).status("making and decoding films"):
+        return [
+            {**row, "frames": count}
+            for count in frames
+            for row in decode_bench(DATA_SECONDS, frames=count, size=RESOLUTION[size])
+        ]
+
+
+def _workers(options: argparse.Namespace) -> int:
+    left = usable_cores() - (0 if options.device == "cuda" else options.threads)
+    return int(options.workers or max(1, left))
+
+
+def _bounds(rows: list[dict[str, Any]], data: list[dict[str, Any]], workers: int) -> list[Bound]:
     return [
-        f"{row['gmacs']:.1f}" if row["gmacs"] >= 10 else f"{row['gmacs']:.2f}",
-        f"{row['parameters'] / 1e6:.2f} M",
-        f"{row['forward_cpu_s']:.3g} CPU s",
-        f"{row['training_cpu_s']:.3g} CPU s",
-        f"{row['forward_peak_memory_mb']:.0f} MB",
-        f"{row['training_peak_memory_mb']:.0f} MB",
+        Bound(row["kind"], row["frames"], film["film"], row["clips_per_second"], film["clips_per_second"], workers)
+        for row in rows
+        for film in data
+        if "clips_per_second" in row and row["frames"] == film["frames"]
     ]

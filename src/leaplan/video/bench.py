@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from leaplan.video.pyav_reader import PyAVFrames
 from leaplan.video.sampling import frame_times, sparse
-from leaplan.video.transforms import random_crop
+from leaplan.video.transforms import Size, random_crop
 
 RATE = 30
 SEGMENT = 2.0  # seconds; the median of EPIC-KITCHENS-100 is 1.96
@@ -40,13 +40,15 @@ class Film:
 
 
 FILMS = (
-    Film("320p, chunks with short groups of pictures", 568, 320, 8, 15.0),
-    Film("1080p, as cameras write it", 1920, 1080, 30, 4.0),
+    Film("320p, cut in chunks", 568, 320, 8, 15.0),
+    Film("1080p, from a camera", 1920, 1080, 30, 4.0),
 )
 
 
-def decode_bench(seconds: float = 5.0, films: tuple[Film, ...] = FILMS, frames: int = 8) -> list[dict[str, Any]]:
-    """Return for each film what clips of `frames` frames at 224 x 224 cost on one core.
+def decode_bench(
+    seconds: float = 5.0, films: tuple[Film, ...] = FILMS, frames: int = 8, size: Size = 224
+) -> list[dict[str, Any]]:
+    """Return for each film what clips of `frames` frames cost on one core.
 
     Every clip opens its video, as in shuffled training, takes frames spread over two seconds at a random place, and
     a random crop. Times are CPU seconds of the process, so that others at work on the machine do not count.
@@ -61,13 +63,14 @@ def decode_bench(seconds: float = 5.0, films: tuple[Film, ...] = FILMS, frames: 
         seconds: CPU seconds to measure each film for; making it takes about as long again.
         films: What to read.
         frames: T.
+        size: Side of the crops, or their height and width.
     """
     with tempfile.TemporaryDirectory() as folder, _one_thread():
         rows = []
         for number, film in enumerate(films):
             path = Path(folder) / f"{number}.mp4"
             write_film(path, film)
-            rows.append(_measure(path, film, seconds, frames))
+            rows.append(_measure(path, film, seconds, frames, size))
         return rows
 
 
@@ -93,21 +96,21 @@ def _texture(film: Film) -> NDArray[np.uint8]:
     return picture.astype(np.uint8)
 
 
-def _measure(path: Path, film: Film, seconds: float, frames: int) -> dict[str, Any]:
+def _measure(path: Path, film: Film, seconds: float, frames: int, size: Size) -> dict[str, Any]:
     count, length = round(film.seconds * RATE), round(SEGMENT * RATE)
     generator = torch.Generator().manual_seed(0)
     clips = used = decoded = reach = 0
     decoding = cutting = 0.0
-    _clip(path, np.arange(frames), generator)  # the first call loads and allocates
+    _clip(path, np.arange(frames), generator, size)  # the first call loads and allocates
     while clips == 0 or decoding + cutting < seconds:
         first = int(torch.randint(count - length + 1, (), generator=generator))
         numbers = first + sparse(length, frames, generator)
-        decode_seconds, cut_seconds, came_out = _clip(path, numbers, generator)
+        decode_seconds, cut_seconds, came_out = _clip(path, numbers, generator, size)
         decoding, cutting, decoded = decoding + decode_seconds, cutting + cut_seconds, decoded + came_out
         used, reach = used + len(set(numbers.tolist())), reach + _in_reach(numbers, film.group)
         clips += 1
     return {
-        "film": f"{film.name}: {film.width} x {film.height}, key frame every {film.group} frames",
+        "film": f"{film.name}, key frame every {film.group}",
         "clips_per_second": clips / (decoding + cutting),
         "decode_seconds": decoding / clips,
         "transform_seconds": cutting / clips,
@@ -118,14 +121,14 @@ def _measure(path: Path, film: Film, seconds: float, frames: int) -> dict[str, A
     }
 
 
-def _clip(path: Path, numbers: NDArray[np.int64], generator: torch.Generator) -> tuple[float, float, int]:
+def _clip(path: Path, numbers: NDArray[np.int64], generator: torch.Generator, size: Size) -> tuple[float, float, int]:
     """Return CPU seconds of decoding and of cutting one clip, and how many frames came out of the decoder."""
     began = time.process_time()
     reader = _Counting(path)
     frames = reader.read(frame_times(numbers, RATE).tolist())
     reader.close()
     decoded = time.process_time()
-    random_crop(torch.from_numpy(frames), 224, generator)
+    random_crop(torch.from_numpy(frames), size, generator)
     return decoded - began, time.process_time() - decoded, reader.came_out
 
 
