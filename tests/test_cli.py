@@ -169,6 +169,7 @@ def test_checkpoints_load_without_unpickling_and_name_their_vocabulary(finished)
     assert not any(name == "y" for name in content["state_dict"])  # frozen descriptions are not copied
 
 
+@pytest.mark.slow
 def test_a_run_killed_at_any_moment_continues_to_the_same_result(finished, root, tmp_path):
     assert_continues_after_a_kill(experiment(tmp_path, root), finished[0], epochs=2)
 

@@ -45,7 +45,14 @@ def cooking(shared: Path) -> verb.Report:
     return verb.check("captaincook4d", shared / "data")
 
 
-@pytest.mark.parametrize("dataset", ["crosstask", "coin", "niv", "epic_kitchens", "captaincook4d"])
+@pytest.mark.parametrize(
+    "dataset",
+    [
+        "coin",
+        "niv",
+        *(pytest.param(name, marks=pytest.mark.slow) for name in ("crosstask", "epic_kitchens", "captaincook4d")),
+    ],
+)
 def test_all_is_well_with_the_real_data(shared: Path, tmp_path: Path, capsys, dataset: str):
     file = tmp_path / "reports" / "report.json"
     assert run(dataset, "--root", shared / "data", "--json", file) == 0

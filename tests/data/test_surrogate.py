@@ -73,6 +73,7 @@ print(hashlib.sha256(start.numpy().tobytes() + goal.numpy().tobytes()).hexdigest
 """
 
 
+@pytest.mark.slow
 def test_observations_are_the_same_in_another_process(tmp_path, monkeypatch, capsys):
     write_sentences(tmp_path, steps=9)
     monkeypatch.setattr(sys, "argv", ["", str(tmp_path)])
@@ -220,7 +221,7 @@ def test_settings_without_meaning_are_refused():
     [
         (Niv, "niv_state", 3, 691, 333),
         (Niv, "niv_state", 4, 589, 288),
-        (CrossTask, "crosstask_state", 3, 12293, 2030),
+        pytest.param(CrossTask, "crosstask_state", 3, 12293, 2030, marks=pytest.mark.slow),
     ],
 )
 def test_real_windows_are_all_observed(shared, dataset, key, horizon, train, test):
@@ -232,7 +233,9 @@ def test_real_windows_are_all_observed(shared, dataset, key, horizon, train, tes
     assert data.problem.width == 768
 
 
-@pytest.mark.parametrize(("dataset", "name", "pairs"), [(Niv, "niv", 39), (CrossTask, "crosstask", 106)])
+@pytest.mark.parametrize(
+    ("dataset", "name", "pairs"), [(Niv, "niv", 39), pytest.param(CrossTask, "crosstask", 106, marks=pytest.mark.slow)]
+)
 def test_released_rows_are_in_the_order_of_our_vocabulary(shared, tmp_path, monkeypatch, dataset, name, pairs):
     monkeypatch.setattr(descriptions, "CACHE", tmp_path)
     source = SurrogateFeatures(SCHEMA, f"{name}_state")

@@ -49,6 +49,7 @@ def annotations(kitchen):
     return json.loads((kitchen / ANNOTATIONS).read_text())
 
 
+@pytest.mark.slow
 def test_annotation_bytes_depend_neither_on_workers_nor_on_hash_seed(kitchen, tmp_path):
     assert start(tmp_path, workers=2, hash_seed="123").wait() == 0
     assert annotation_bytes(tmp_path / kitchen.name) == annotation_bytes(kitchen)
@@ -69,6 +70,7 @@ def test_a_killed_kitchen_is_continued_to_the_same_bytes(kitchen, tmp_path):
     assert not list(folder.rglob("*.partial"))
 
 
+@pytest.mark.slow
 def test_two_processes_at_once_make_one_kitchen(kitchen, tmp_path):
     both = [start(tmp_path, workers=1) for _ in range(2)]
     assert [process.wait() for process in both] == [0, 0]
@@ -84,6 +86,7 @@ def test_a_complete_kitchen_is_not_touched(kitchen):
     assert before == {path: path.stat().st_mtime_ns for path in kitchen.rglob("*")}
 
 
+@pytest.mark.slow
 def test_a_changed_or_missing_file_is_made_again(kitchen):
     whole, calls = annotation_bytes(kitchen), []
     evidence, film = sorted((kitchen / "evidence").iterdir())[0], sorted((kitchen / "videos").iterdir())[1]
@@ -157,6 +160,7 @@ def test_a_folder_that_cannot_be_written_is_told(tmp_path, workers):
     assert "80 MB" in caught.value.hint
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("workers", [1, 2])
 def test_a_file_where_a_folder_must_be_is_told(tmp_path, workers):
     folder = tmp_path / f"kitchen-v1-seed7-{VIDEOS}"
