@@ -3,6 +3,7 @@
 import json
 import statistics
 
+import numpy as np
 import pytest
 import torch
 
@@ -179,6 +180,34 @@ def test_wrong_use_and_runs_that_do_not_fit_are_told(runs, tmp_path):
     even = write_run(runs / "even", 0, 1.0, clips=range(0, N, 2))
     with pytest.raises(DataError, match="no clip in common"):
         main([f"a={odd}", f"b={even}"])
+
+
+@pytest.mark.parametrize(
+    ("name", "change", "message"),
+    [
+        ("verb_label", lambda a: a.astype(float), r"verb_label is \(120,\) float64, but \(N,\) whole numbers"),
+        ("verb_label", lambda a: a + V, f"verb_label names a class .*, but classes are 0 to {V - 1}"),
+        ("noun", lambda a: a[:, 0], r"noun is \(120,\) float32"),
+        ("noun", lambda a: a[:, :0], r"noun is \(120, 0\) float32"),
+        ("action_pairs", lambda a: a[1:], r"action_pairs is \(29, 2\) int64, but \(30, 2\)"),
+        ("action_pairs", lambda a: a + 50, "action_pairs names a verb 50"),
+        ("sample_id", lambda a: np.repeat(a[:1], N), "a sample_id is there twice"),
+        ("video", lambda a: np.arange(N), "but \\(N,\\) text is expected"),
+    ],
+)
+def test_scores_that_cannot_be_are_told(runs, name, change, message):
+    path = runs / "weak-0" / "predictions" / "test.npz"
+    with np.load(path) as file:
+        arrays = dict(file)
+    np.savez(path, **{**arrays, name: change(arrays[name])})
+    with pytest.raises(DataError, match=message):
+        main([f"a={runs}/weak-0"])
+
+
+@pytest.mark.parametrize("metrics", [[], None, {"test": []}, {"test": {"programs": {"s_verb": float("nan")}}}])
+def test_results_without_figures_are_those_of_a_run_that_has_none(runs, metrics):
+    (runs / "weak-0" / "results.json").write_text(json.dumps({"metrics": metrics}))
+    assert "s_verb" not in compared(runs, f"a={runs}/weak-0")["models"]["a"]["figures"]
 
 
 def test_help_shows_an_example(capsys):

@@ -289,6 +289,7 @@ def quiet() -> None:
         ".*is_gradient_checkpointing.*",
         ".*number of training batches.*",
         ".*Total length of .list. across ranks is zero.*",
+        ".*in eval mode at the start.*",
         ".*LeafSpec.*",
         ".*isinstance.treespec.*",
     ):

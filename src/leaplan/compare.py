@@ -2,6 +2,7 @@
 
 import argparse
 import glob
+import math
 import re
 import statistics
 from collections.abc import Callable, Mapping, Sequence
@@ -27,8 +28,8 @@ from leaplan.recognition.intervals import (
 )
 from leaplan.recognition.metrics import Labels, Ranks, classes_of, ranks_of
 from leaplan.recognition.outcome import SavedScores, official_ranks, read_scores
+from leaplan.training.resampling import add_options, write_report
 from leaplan.training.results import read_results
-from leaplan.writing import write_json
 
 SHOWN = {
     "verb_top1": "verb top-1",
@@ -89,8 +90,7 @@ def main(argv: list[str]) -> int:
     if len(models) < len(options.models):
         raise ConfigError("two models have the same label", "Such as  leaplan compare a=runs/x b=runs/y")
     report = compare(models, wanted, Resampling(options.bootstrap, options.seed), strict=options.figure is not None)
-    if options.json:
-        write_json(options.json, report)
+    write_report(options.json, report)
     _print(report)
     return 0
 
@@ -106,17 +106,8 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("models", nargs="+", metavar="LABEL=RUN[,RUN...]", help="the first one is compared against")
     parser.add_argument("--figure", action="append", metavar="NAME", help="instead of the usual ones; may be repeated")
     parser.add_argument("--split", default="test", help="which predictions are read (default test)")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write everything there as well")
-    parser.add_argument("--bootstrap", type=_positive, default=2000, metavar="N", help="draws (default 2000)")
-    parser.add_argument("--seed", type=int, default=7, help="of the draws (default 7)")
+    add_options(parser)
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
-    return value
 
 
 # --- runs -------------------------------------------------------------------------------------------
@@ -141,7 +132,14 @@ def _read_run(folder: Path, split: str) -> Run:
     if not path.is_file():
         what = "is not a folder" if not folder.is_dir() else f"has no predictions/{split}.npz"
         raise DataError(f"{folder} {what}", HINT)
-    return Run(folder, read_scores(path), read_results(folder).get("metrics", {}).get(split, {}))
+    return Run(folder, read_scores(path), _metrics(folder, split))
+
+
+def _metrics(folder: Path, split: str) -> Mapping[str, Any]:
+    """Return the split's section of results.json, {} without one."""
+    metrics = read_results(folder).get("metrics")
+    found = metrics.get(split) if isinstance(metrics, dict) else None
+    return found if isinstance(found, dict) else {}
 
 
 def aligned(models: Mapping[str, Sequence[Run]]) -> tuple[dict[str, list[Run]], int]:
@@ -272,8 +270,9 @@ def _values(runs: Sequence[Run], seeds: Sequence[Mapping[str, Share]], wanted: S
 def _told(metrics: Mapping[str, Any], name: str) -> float | None:
     """Return a figure from whichever section of the results has it."""
     for section in (metrics, *metrics.values()):
-        if isinstance(section, Mapping) and isinstance(section.get(name), (int, float)):
-            return float(section[name])
+        figure = section.get(name) if isinstance(section, Mapping) else None
+        if isinstance(figure, (int, float)) and math.isfinite(figure):
+            return float(figure)
     return None
 
 

@@ -10,7 +10,7 @@ import pytest
 from leaplan.__main__ import main as leaplan
 from leaplan.errors import DataError, UserError
 from leaplan.planning.score import main, read_predictions
-from leaplan.planning.scoring.resampling import bootstrap, interval, mcnemar_p_value, sign_flip_p_value
+from leaplan.training.resampling import bootstrap, interval, mcnemar_p_value, sign_flip_p_value
 from tests.reference import metrics as reference
 
 

@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from leaplan.errors import DataError, UserError
+from leaplan.errors import DataError, ProblemList, UserError
 from leaplan.programs.json_form import to_json
 from leaplan.programs.language import LEAP
 from leaplan.programs.parse import parse
@@ -81,3 +81,12 @@ def test_a_file_of_an_older_schema_is_refused_with_its_version(write, tmp_path):
     path.write_text(path.read_text().replace('"schema": 1', '"schema": 0'))
     with pytest.raises(UserError, match=r"line 1: schema version 0; this leaplan reads version 1"):
         read_targets(path, {"a"}, {"a"}, tmp_path)
+
+
+def test_what_is_no_program_and_a_second_program_of_a_clip_are_told_together(write, tmp_path):
+    path = write(row("a"), row("b"), row("b"))
+    lines = [json.loads(line) for line in path.read_text().splitlines()]
+    lines[0]["program"] = "reach(door)"
+    path.write_text("".join(json.dumps(line) + "\n" for line in lines))
+    with pytest.raises(ProblemList, match=r"(?s)2 problems.*clip a: Expecting value.*clip b: 2 programs"):
+        read_targets(path, {"a", "b"}, {"a", "b"}, tmp_path)

@@ -1,5 +1,7 @@
 """Weights of others load strictly and compute what they did; what does not fit is named."""
 
+import json
+
 import pytest
 import torch
 from safetensors.torch import save_file
@@ -254,3 +256,29 @@ def test_what_was_read_tells_its_sizes(tmp_path):
     assert (layout.depth, layout.patch, layout.span, layout.relations) == (DEPTH, 8, 3, 2)
     assert (layout.blocks, layout.classes, layout.kind, layout.size) == (2, CLASSES, "ssv2", "")
     assert layout.expected((SIDE // 8, SIDE // 8)).keys() == read_weights(tmp_path / "a.pyth").state.keys()
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        (lambda name, tensor: tensor[0] if "positional" in name else tensor, "positions has shape"),
+        (lambda name, tensor: tensor[:0] if "positional" in name else tensor, "which is no square"),
+        (lambda name, tensor: tensor.flatten(1) if "conv1" in name else tensor, "stem.weight has shape"),
+        (lambda name, tensor: tensor.to("meta"), "without content"),
+        (lambda name, tensor: tensor.to(torch.complex64), "complex"),
+    ],
+)
+def test_tensors_that_are_no_weights_are_named(change, words, tmp_path):
+    path = save_official(tmp_path / "net.pyth", *small())
+    state = torch.load(path, weights_only=True)["model_state"]
+    torch.save({name: change(name, tensor) for name, tensor in state.items()}, path)
+    with pytest.raises(CheckpointError, match=words):
+        read_weights(path)
+
+
+@pytest.mark.parametrize("grid", [[3, 3], [-4, -4], ["4", "4"], [2.5, 6.4], [16]])
+def test_a_record_that_does_not_fit_its_weights_is_damaged(grid, tmp_path):
+    state = {"class_token": torch.zeros(3), "positions": torch.zeros(17, 3), "stem.weight": torch.zeros(3, 3, 1, 8, 8)}
+    save_file(state, tmp_path / "net.safetensors", {"leaplan": json.dumps({"grid": grid, "partial": True})})
+    with pytest.raises(CheckpointError, match="damaged record"):
+        read_weights(tmp_path / "net.safetensors")

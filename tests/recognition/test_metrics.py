@@ -13,7 +13,6 @@ from leaplan.recognition.metrics import (
     Scores,
     best_pairs,
     class_mean_recall,
-    filtered_recall,
     fused_scores,
     rank_among,
     rank_of,
@@ -180,13 +179,6 @@ def test_recall_weighs_classes_alike_and_accuracy_samples():
     scores = torch.eye(8)[torch.tensor([0, 0, 0, 7])]
     assert float(top_k_accuracy(scores, target)) == 0.75
     assert float(class_mean_recall(scores, target, k=1)) == 0.5
-
-
-def test_the_filtered_recall_leaves_out_actions_that_training_never_showed():
-    rank, classes = torch.tensor([0, 9, 0, 9]), torch.tensor([1, 1, 2, 3])
-    known = torch.tensor([True, True, True, False])
-    assert float(recall(rank, classes)) == 0.5
-    assert float(filtered_recall(rank, classes, known)) == 0.75
 
 
 def test_subsets_are_told_by_person_and_rare_classes():

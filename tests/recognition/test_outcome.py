@@ -1,12 +1,7 @@
 """What comes out of an evaluation: the same for any batches, views in one, and files that give every figure again."""
 
 import json
-import os
-import socket
-import subprocess
-import sys
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -25,6 +20,7 @@ from leaplan.recognition.outcome import (
     write_scores,
 )
 from leaplan.records import Step, Vocabulary
+from tests.ddp.two_processes import found_by_two_processes
 from tests.recognition.test_metrics import M, N, V, drawn
 
 VIEWS = 3
@@ -237,19 +233,6 @@ def test_the_table_shows_percent(capsys):
 
 # --- two processes ----------------------------------------------------------------------------------
 
-PROGRAM = """
-import json, sys, warnings
-from datetime import timedelta
-import torch, torch.distributed as dist
-sys.path.insert(0, sys.argv[1])
-from tests.recognition import test_outcome as t
-warnings.simplefilter("ignore")
-torch.set_num_threads(1)
-dist.init_process_group("gloo", timeout=timedelta(seconds=60))
-rank = dist.get_rank()
-print(json.dumps({case: t.results(shares[rank]) for case, shares in t.SHARES.items()}))
-dist.destroy_process_group()
-"""
 EVEN, ODD = torch.arange(0, N, 2), torch.arange(1, N, 2)
 SHARES = {
     "uneven": [EVEN.split(6), (*ODD[:-3].split(6), ODD[-3:])],
@@ -274,26 +257,11 @@ def results(batches):
     return {**found, "scores": content.hex(), "computed": int(outcome.compute().index.sum())}
 
 
+def on_process(rank):
+    return {case: results(shares[rank]) for case, shares in SHARES.items()}
+
+
 def test_two_processes_find_what_one_finds():
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(port), "WORLD_SIZE": "2", "OMP_NUM_THREADS": "1"}
-    command = [sys.executable, "-c", PROGRAM, str(Path(__file__).parents[2])]
-    processes = [
-        subprocess.Popen(
-            command,
-            env={**os.environ, **shared, "RANK": str(rank)},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        for rank in range(2)
-    ]
-    answers = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0], answers
     alone = results(torch.arange(N).split(N))
-    for answer, _ in answers:
-        found = json.loads(answer)
-        assert found.keys() == SHARES.keys()
-        for case in SHARES:
-            assert found[case] == alone, case
+    for found in found_by_two_processes(__name__):
+        assert found == dict.fromkeys(SHARES, alone)

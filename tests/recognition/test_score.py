@@ -10,7 +10,6 @@ import pytest
 import torch
 
 from leaplan.errors import ConfigError, DataError, ProblemList
-from leaplan.planning.scoring import resampling as of_plans
 from leaplan.recognition.intervals import Resampling, accuracy_share, differences, recall_share, with_intervals
 from leaplan.recognition.metrics import Labels, Pairs, Scores, recall
 from leaplan.recognition.outcome import RecognitionOutcome, write_scores
@@ -240,16 +239,15 @@ def test_without_classes_only_a_submission_is_written(root, segments, tmp_path, 
 # --- intervals and comparisons ----------------------------------------------------------------------
 
 
-def test_intervals_are_those_of_plans_and_hold_the_value():
+def test_intervals_are_percentiles_over_drawn_videos_and_hold_the_value():
     generator = np.random.default_rng(0)
     rank = torch.from_numpy(generator.integers(0, 4, 60))
-    videos = [f"v{i // 5}" for i in range(60)]
+    videos = [f"v{i // 5:02d}" for i in range(60)]
     share = accuracy_share(rank, 1)
     found = with_intervals({"top1": share}, videos, Resampling(300, 7))["top1"]
-    above = of_plans.cluster_sums(share.hit[:, None], videos)
-    below = of_plans.cluster_sums(share.weight[:, None], videos)
-    low, high = of_plans.interval(of_plans.bootstrap(above, below, 300, 7))
-    assert (found["low"], found["high"]) == pytest.approx((low[0], high[0]))
+    drawn = np.random.default_rng(7).multinomial(12, np.full(12, 1 / 12), size=300)  # how often each video
+    values = drawn @ (rank.numpy().reshape(12, 5) < 1).mean(1) / 12
+    assert (found["low"], found["high"]) == pytest.approx(tuple(np.percentile(values, [2.5, 97.5])))
     assert found["value"] == share.value
     assert found["low"] < found["value"] < found["high"]
 
@@ -313,7 +311,7 @@ def test_bad_predictions_are_told(root, segments, tmp_path):
     told([save(tmp_path / "a.npz", segments[1:], verb[1:], noun[1:]), *at], "1 narration ids are missing: P01_00_0")
     twice = [*segments, segments[0]]
     told([save(tmp_path / "a.npz", twice, *draw(twice)), *at], "there twice", ProblemList)
-    told([save(tmp_path / "a.npz", segments, verb[:, :96], noun), *at], "verb is (48, 96) float32, but (48, 97)")
+    told([save(tmp_path / "a.npz", segments, verb[:, :96], noun), *at], "verb is (48, 96) float32, but (N, 97)")
     spoilt = verb.copy()
     spoilt[3, 5] = np.inf
     told([save(tmp_path / "a.npz", segments, spoilt, noun), *at], "a verb score of P01_00_3 is not finite")
@@ -328,15 +326,53 @@ def test_bad_predictions_are_told(root, segments, tmp_path):
     told([tmp_path / "e.json", *at], "verb_output is no table of numbers")
     (tmp_path / "f.json").write_text("3")
     told([tmp_path / "f.json", *at], "entry 0: no narration_id")
-    np.savez(
-        tmp_path / "g.npz",
-        sample_id=np.array(ids_of(segments)),
-        verb=verb,
-        noun=noun,
-        action=np.zeros((N, 7)),
-        action_pairs=np.zeros((6, 2), int),
-    )
-    told([tmp_path / "g.npz", *at], "they do not fit")
+    (tmp_path / "g.json").write_text('{"narration_id": null}')
+    told([tmp_path / "g.json", *at], "verb is () float64")
+    (tmp_path / "h.json").write_text(json.dumps([{**row, "verb_output": [10**400] * 97}]))
+    told([tmp_path / "h.json", *at], "verb_output is no table of numbers")
+    np.savez(tmp_path / "i.npz", narration_id=np.array(ids_of(segments), "S"), verb=verb, noun=noun)
+    told([tmp_path / "i.npz", *at], "but (N,) text is expected")
+
+
+@pytest.mark.parametrize(
+    ("pairs", "message"),
+    [
+        (np.zeros((6, 2), int), "action_pairs is (6, 2) int64, but (7, 2) whole numbers are expected"),
+        (np.zeros((7, 2)), "action_pairs is (7, 2) float64"),
+        (np.array([[97, 0]] * 7), "action_pairs names a verb 97, but classes are 0 to 96"),
+        (np.array([[0, -1]] * 7), "action_pairs names a noun -1, but classes are 0 to 299"),
+        (np.zeros((7, 2), int), "action_pairs holds a pair twice"),
+    ],
+)
+def test_classes_of_an_action_head_that_cannot_be_are_told(root, segments, tmp_path, pairs, message):
+    verb, noun = draw(segments)
+    arrays = {"verb": verb, "noun": noun, "action": np.zeros((N, 7)), "action_pairs": pairs}
+    np.savez(tmp_path / "a.npz", sample_id=np.array(ids_of(segments)), **arrays)
+    told([tmp_path / "a.npz", "--root", root], message)
+
+
+@pytest.mark.parametrize("kind", ["uint16", ">f4", "float16", "longdouble"])
+def test_numbers_of_any_type_are_scored(root, segments, tmp_path, kind):
+    verb, noun = (np.round(32 * each + 256) for each in draw(segments))
+    expected = values(score(tmp_path, save(tmp_path / "a.npz", segments, verb, noun), "--root", root))
+    path = save(tmp_path / "b.npz", segments, verb.astype(kind), noun.astype(kind))
+    assert values(score(tmp_path, path, "--root", root)) == expected
+
+
+def test_damaged_archives_are_told(root, segments, tmp_path):
+    verb, noun = map(torch.from_numpy, draw(segments))
+    path, at = tmp_path / "a.zip", ["--root", root]
+    write_submission(path, "action_recognition", ids_of(segments), verb, noun, SupervisionLevels())
+    content = bytearray(path.read_bytes())
+    damaged = content[:200] + bytes(100) + content[300:]
+    entry = content.index(b"PK\x01\x02")
+    for place, value in ((8, 1), (10, 99)):  # a password; an unknown compression
+        changed = content.copy()
+        changed[entry + place] = changed[place - 2] = value
+        path.write_bytes(changed)
+        told([path, *at], "cannot be read")
+    path.write_bytes(damaged)
+    told([path, *at], "cannot be read")
 
 
 def test_bad_annotations_are_told(root, segments, tmp_path):
@@ -355,6 +391,11 @@ def test_bad_annotations_are_told(root, segments, tmp_path):
     told([path, "--root", root, "--annotations", tmp_path / "a.csv"], "has no segments")
     write_csv(tmp_path / "a.csv", COLUMNS[1:], [])
     told([path, "--root", root, "--annotations", tmp_path / "a.csv"], "no column 'narration_id'")
+    for text in ("x" * 200_000, '{"results": "' + "x" * 200_000):
+        (tmp_path / "a.csv").write_text(",".join(COLUMNS) + "\n" + text if text[0] == "x" else text)
+        told([path, "--root", root, "--annotations", tmp_path / "a.csv"], "no table (field larger than")
+    write_csv(tmp_path / "a.csv", COLUMNS, [(*segments[0][:3], "9" * 5000, "0")])
+    told([path, "--root", root, "--annotations", tmp_path / "a.csv"], "is no class from 0 to 96")
     (tmp_path / "a.csv.gz").write_bytes(b"no gzip")
     told([path, "--root", root, "--annotations", tmp_path / "a.csv.gz"], "cannot be read")
     (folder / "EPIC_100_tail_nouns.csv").unlink()
@@ -368,6 +409,10 @@ def test_wrong_use_is_told(root, segments, tmp_path):
     told([path, "--root", root, "--submission", "b.zip", "--sls", 2, 3, 7], "sls_td is 7", ConfigError)
     head = ["--submission", tmp_path / "b.zip", "--submission-action", "fused"]
     told([path, "--root", root, *head], "has no action scores")
+    for option in ("--json", "--submission"):
+        told([path, "--root", root, option, tmp_path], "cannot be written (Is a directory)")
+    with pytest.raises(SystemExit):
+        main(["--protocol", RECOGNITION, str(path), "--root", str(root), "--seed", "-1"])
 
 
 def test_the_verb_sends_plans_and_actions_to_their_scoring(tmp_path, capsys):

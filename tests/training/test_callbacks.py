@@ -6,6 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from lightning import LightningModule, Trainer
+from torch.utils.data import DataLoader
 
 from leaplan.training import callbacks
 from leaplan.training.callbacks import EpochProgress, EpochSeed, EpochTable, Stopwatch, keep_best_and_last
@@ -115,4 +117,78 @@ def test_seconds_are_counted_over_all_starts_of_a_run(monkeypatch):
 def test_the_best_checkpoint_is_that_of_the_largest_figure(tmp_path):
     best, last = keep_best_and_last(tmp_path, "val/selection", 5)
     assert (best.filename, best.monitor, best.mode, best.save_top_k) == ("best", "val/selection", "max", 1)
-    assert (last.filename, last.monitor) == ("last", None)
+    assert (last.path, last.every) == (tmp_path / "last.ckpt", 5)
+
+
+class Counting(LightningModule):
+    """Logs the number of the epoch when the epoch ends, as late as a module can."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.weight = torch.nn.Parameter(torch.zeros(1))
+
+    def training_step(self, batch, index):
+        return (self.weight * batch).sum()
+
+    def on_train_epoch_end(self):
+        self.log("train/late", float(self.current_epoch))
+
+    def configure_optimizers(self):
+        return torch.optim.SGD(self.parameters(), 0.1)
+
+
+def fit(folder: Path, epochs: int, every: int, start: str | None = None, steps: int = -1) -> Trainer:
+    silent = {"enable_progress_bar": False, "enable_model_summary": False, "logger": False, "accelerator": "cpu"}
+    callbacks = [EpochTable(folder / "metrics.csv"), *keep_best_and_last(folder, "train/late", every)]
+    run = Trainer(max_epochs=epochs, max_steps=steps, callbacks=callbacks, default_root_dir=folder, **silent)
+    run.fit(Counting(), DataLoader(torch.ones(4, 1), batch_size=2), ckpt_path=start, weights_only=True)
+    return run
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_the_table_holds_what_is_logged_at_the_very_end_of_its_epoch(tmp_path):
+    fit(tmp_path, epochs=3, every=1)
+    assert [(row["epoch"], row["train/late"]) for row in rows(tmp_path / "metrics.csv")] == [
+        ("0", "0"),
+        ("1", "1"),
+        ("2", "2"),
+    ]
+
+
+@pytest.mark.filterwarnings("ignore")
+@pytest.mark.parametrize(
+    ("epochs", "every", "written"), [(1, 5, [2]), (4, 3, [6, 8]), (4, 2, [4, 8]), (3, 1, [2, 4, 6])]
+)
+def test_the_last_checkpoint_is_written_now_and_then_and_at_the_end_however_early(
+    tmp_path, monkeypatch, epochs, every, written
+):
+    steps, real = [], Trainer.save_checkpoint
+    monkeypatch.setattr(
+        Trainer,
+        "save_checkpoint",
+        lambda self, path, *rest: (
+            (Path(path).name == "last.ckpt" and steps.append(self.global_step)) or real(self, path, *rest)
+        ),
+    )
+    fit(tmp_path, epochs, every)
+    assert steps == written
+    content = torch.load(tmp_path / "last.ckpt", weights_only=True)
+    assert content["optimizer_states"]
+    best = next(state for name, state in content["callbacks"].items() if name.startswith("ModelCheckpoint"))
+    assert best["best_model_score"] == epochs - 1  # chosen before the last checkpoint was written
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_what_the_last_checkpoint_continues_is_the_next_epoch(tmp_path):
+    fit(tmp_path, epochs=2, every=5)
+    table = (tmp_path / "metrics.csv").read_text()
+    fit(tmp_path, epochs=2, every=5, start=str(tmp_path / "last.ckpt"))  # nothing is left to do
+    assert (tmp_path / "metrics.csv").read_text() == table
+    assert fit(tmp_path, epochs=4, every=5, start=str(tmp_path / "last.ckpt")).global_step == 8
+    assert [row["epoch"] for row in rows(tmp_path / "metrics.csv")] == ["0", "1", "2", "3"]
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_a_run_that_ends_by_its_number_of_steps_has_a_last_checkpoint(tmp_path):
+    assert fit(tmp_path, epochs=9, every=5, steps=3).global_step == 3
+    assert torch.load(tmp_path / "last.ckpt", weights_only=True)["global_step"] == 3

@@ -9,7 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-PAD = -1
+from leaplan.training.sequences import PAD as PAD
+from leaplan.training.sequences import edit_distance, set_sizes
 
 
 class PlanCounts(NamedTuple):
@@ -43,44 +44,13 @@ def count_plans(pred: Tensor, target: Tensor) -> PlanCounts:
     valid = target >= 0
     right = (pred == target) & valid
     lengths = (pred >= 0).sum(1), valid.sum(1)
-    intersection, union = _set_sizes(pred, target)
+    intersection, union = set_sizes(pred, target)
     return PlanCounts(
         exact=(pred == target).all(1).long(),
         right=right[:, :horizon].long(),
         valid=valid[:, :horizon].long(),
         intersection=intersection,
         union=union,
-        distance=_levenshtein(pred, target, *lengths),
+        distance=edit_distance(pred, target),
         longest=torch.maximum(*lengths),
     )
-
-
-def _set_sizes(pred: Tensor, target: Tensor) -> tuple[Tensor, Tensor]:
-    """Sizes (B,) of the intersection and the union of the step sets of two (B, L) plans."""
-    first_pred, first_target = _first_occurrence(pred), _first_occurrence(target)
-    shared = (pred[:, :, None] == target[:, None, :]).any(2) & first_pred
-    intersection = shared.sum(1)
-    return intersection, first_pred.sum(1) + first_target.sum(1) - intersection
-
-
-def _first_occurrence(plan: Tensor) -> Tensor:
-    """(B, L) True where a step occurs for the first time in its plan."""
-    same = plan[:, :, None] == plan[:, None, :]
-    return (plan >= 0) & ~same.tril(diagonal=-1).any(2)
-
-
-def _levenshtein(pred: Tensor, target: Tensor, pred_length: Tensor, target_length: Tensor) -> Tensor:
-    """Edit distance (B,), one row of the table per predicted step for all samples at once.
-
-    Within a row, D[j] = min_{k <= j} (best[k] + j - k): a running minimum in place of a recursion.
-    """
-    batch, width = target.shape
-    columns = torch.arange(width + 1, device=target.device)
-    table = [columns.expand(batch, -1)]
-    for row in range(pred.shape[1]):
-        above = table[-1]
-        substitute = above[:, :-1] + (pred[:, row, None] != target)
-        best = torch.cat([above[:, :1] + 1, torch.minimum(substitute, above[:, 1:] + 1)], dim=1)
-        table.append((best - columns).cummin(1).values + columns)
-    samples = torch.arange(batch, device=target.device)
-    return torch.stack(table, 1)[samples, pred_length, target_length]

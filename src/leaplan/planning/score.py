@@ -20,7 +20,7 @@ from leaplan.planning.scoring.comparison import compare
 from leaplan.planning.scoring.figures import Resampling, score_file, summarise_seeds
 from leaplan.planning.scoring.predictions import HINT, Predictions
 from leaplan.planning.scoring.records import read_records
-from leaplan.writing import write_json
+from leaplan.training.resampling import add_options, in_percent, positive, write_report
 
 SHOWN = {
     "success_rate": "SR",
@@ -69,8 +69,7 @@ def main(argv: list[str]) -> int:
         report["seeds"] = summarise_seeds(scored)
     elif len(files) == 2:
         report["paired"] = compare(files[0], files[1], resampling)
-    if options.json:
-        write_json(options.json, report)
+    write_report(options.json, report)
     _print(report)
     return 0
 
@@ -97,28 +96,19 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=".jsonl, .json or .npz")
-    parser.add_argument("--json", type=Path, metavar="OUT", help="write everything there as well")
+    add_options(parser)
     parser.add_argument("--seeds", action="store_true", help="the files are seeds of one model: mean and sample sd")
-    parser.add_argument("--bootstrap", type=_positive, default=2000, metavar="N", help="draws (default 2000)")
     parser.add_argument(
-        "--permutations", type=_positive, default=10_000, metavar="N", help="of the paired test (default 10000)"
+        "--permutations", type=positive, default=10_000, metavar="N", help="of the paired test (default 10000)"
     )
-    parser.add_argument("--seed", type=int, default=7, help="of the resampling (default 7)")
     parser.add_argument(
         "--resample", choices=["video", "sample"], help="what is drawn (default: videos where the file tells them)"
     )
     parser.add_argument("--legacy", action="store_true", help="also the mIoUs of older papers, in a table of their own")
     parser.add_argument(
-        "--legacy-batch", type=_positive, default=32, metavar="B", help="batch size that they depend on (default 32)"
+        "--legacy-batch", type=positive, default=32, metavar="B", help="batch size that they depend on (default 32)"
     )
     return parser
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
-    return value
 
 
 def _protocol(resampling: Resampling) -> dict[str, Any]:
@@ -141,7 +131,8 @@ def _print(report: Mapping[str, Any]) -> None:
     for file in report["files"]:
         console.print(_file_table(file))
         if file["candidates"]:
-            console.print(f"Acc@{file['candidates']['k']} of the candidates: {_cell(file['candidates'], ' ')}")
+            accuracy = in_percent(file["candidates"], separator=" ")
+            console.print(f"Acc@{file['candidates']['k']} of the candidates: {accuracy}")
         if any("legacy" in figures for figures in file["decodings"].values()):
             console.print(_legacy_table(file))
     if "paired" in report:
@@ -156,7 +147,7 @@ def _file_table(file: Mapping[str, Any]) -> Table:
         f"{escape(file['file'])}: {file['samples']} samples{videos}, T = {file['horizon']}; percent, 95 % interval "
         f"({file['resampled']['clusters']} {file['resampled']['unit']}s resampled)"
     )
-    return _table(title, file["decodings"], _cell)
+    return _table(title, file["decodings"], in_percent)
 
 
 def _paired_table(paired: Mapping[str, Any]) -> Table:
@@ -190,17 +181,10 @@ def _legacy_table(file: Mapping[str, Any]) -> Table:
     return table
 
 
-def _cell(score: Mapping[str, Any], separator: str = "\n") -> str:
-    if score["value"] is None:
-        return "–"
-    return f"{100 * score['value']:.1f}{separator}\\[{100 * score['low']:.1f}, {100 * score['high']:.1f}]"
-
-
 def _difference_cell(score: Mapping[str, Any]) -> str:
     if score["value"] is None:
         return "–"
-    ends = f"\\[{100 * score['low']:+.1f}, {100 * score['high']:+.1f}]"
-    lines = [f"{100 * score['value']:+.1f}", ends, f"p = {score['p_value']:.4f}"]
+    lines = [in_percent(score, "+"), f"p = {score['p_value']:.4f}"]
     if "mcnemar" in score:
         lines.append(f"McNemar {score['mcnemar']['p_value']:.4f}")
     return "\n".join(lines)

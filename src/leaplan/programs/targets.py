@@ -1,5 +1,6 @@
 """From a programs file to labels for training, in one step: read, encode, and know which clip has which row."""
 
+from collections import Counter
 from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -8,7 +9,6 @@ from leaplan.errors import DataError, ProblemList
 from leaplan.programs.datasets import language_at
 from leaplan.programs.encode import EncodedPrograms, Encoder
 from leaplan.programs.language import LEAP, Language, Program
-from leaplan.programs.lex import ProgramError
 from leaplan.programs.rows import Row, read_rows
 
 CHECK = "Check it:  leaplan check-programs {}"
@@ -46,7 +46,7 @@ def read_targets(
 
     Raises:
         DataError: The file is missing, damaged, of another schema, or its programs are of other clips.
-        ProblemList: Programs cannot be read.
+        ProblemList: Programs cannot be read, or a clip has several.
     """
     rows = read_rows(path)
     strangers = [row.clip for row in rows if row.clip not in known]
@@ -80,8 +80,9 @@ def _programs(path: Path, rows: list[Row], language: Language) -> list[Program |
     for row in rows:
         try:
             programs.append(row.read_program(language))
-        except ProgramError as error:
+        except ValueError as error:  # a ProgramError, or what is no JSON
             problems.append(f"clip {row.clip}: {error}")
+    problems += [f"clip {clip}: {n} programs" for clip, n in Counter(row.clip for row in rows).items() if n > 1]
     if problems:
         raise ProblemList(str(path), problems, CHECK.format(path))
     return programs

@@ -11,8 +11,8 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from leaplan.errors import DataError, ProblemList
+from leaplan.recognition.arrays import as_pairs, as_scores, as_text, read_arrays
 from leaplan.recognition.metrics import Labels, Pairs, Ranks, Scores, rank_among, ranks_of
-from leaplan.recognition.outcome import read_arrays
 from leaplan.recognition.submission import (
     NOUNS,
     VERBS,
@@ -102,15 +102,15 @@ def _from_arrays(path: Path) -> Answers:
     key = next((name for name in ID_NAMES if name in arrays), None)
     if key is None:
         raise DataError(f"{path} has no array narration_id or sample_id; it has {', '.join(arrays) or 'none'}", HINT)
-    ids = tuple(map(str, arrays[key].tolist()))
+    ids = as_text(path, key, arrays[key])
     scores = _scores(path, {name.removesuffix("_output"): array for name, array in arrays.items()}, len(ids))
-    pairs = arrays.get("action_pairs")
-    action = arrays.get("action")
-    if action is None or pairs is None:
+    if "action" not in arrays or "action_pairs" not in arrays:
         return Answers(path, ids, scores)
-    if pairs.ndim != 2 or action.shape != (len(ids), len(pairs)) or pairs.shape[1] != 2:
-        raise DataError(f"{path}: action is {action.shape} and action_pairs {pairs.shape}: they do not fit", HINT)
-    return Answers(path, ids, scores._replace(action=torch.from_numpy(action)), torch.from_numpy(pairs))
+    scores = scores._replace(action=as_scores(path, "action", arrays["action"]))
+    pairs = as_pairs(path, arrays["action_pairs"], scores)
+    if len(arrays["action"]) != len(ids) or len(pairs.unique(dim=0)) < len(pairs):
+        raise DataError(f"{path}: action is not of {len(ids)} segments, or action_pairs holds a pair twice", HINT)
+    return Answers(path, ids, scores, pairs)
 
 
 def _from_document(path: Path, ids: Sequence[str]) -> Answers:
@@ -120,7 +120,7 @@ def _from_document(path: Path, ids: Sequence[str]) -> Answers:
         found = check_submission(path, content, ids)
         return Answers(path, found.ids, Scores(found.verb, found.noun, None), submitted=found.pairs)
     if is_object(content):
-        columns = dict(content)
+        columns = {name: column if isinstance(column, list) else [] for name, column in content}
     else:
         columns = _columns(path, content if isinstance(content, list) else [content])
     names = tuple(map(str, columns["narration_id"]))
@@ -140,7 +140,7 @@ def _columns(path: Path, content: Sequence[Any]) -> dict[str, list[Any]]:
 def _array(path: Path, name: str, values: Any) -> NDArray[np.float64]:
     try:
         return np.array(values, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise DataError(f"{path}: {name} is no table of numbers ({error})", HINT) from error
 
 
@@ -148,10 +148,9 @@ def _scores(path: Path, arrays: Mapping[str, NDArray[Any]], count: int) -> Score
     """Return verb and noun scores after a look at their shapes."""
     found = []
     for name, width in (("verb", VERBS), ("noun", NOUNS)):
-        array = arrays.get(name)
-        if array is None:
+        if name not in arrays:
             raise DataError(f"{path} has no {name} scores", HINT)
-        if array.shape != (count, width) or array.dtype.kind not in "fiu":
-            raise DataError(f"{path}: {name} is {array.shape} {array.dtype}, but ({count}, {width}) numbers fit", HINT)
-        found.append(torch.from_numpy(np.asarray(array)))
+        found.append(as_scores(path, name, arrays[name], width))
+        if len(found[-1]) != count:
+            raise DataError(f"{path}: {name} is of {len(found[-1])} segments, but there are {count} ids", HINT)
     return Scores(found[0], found[1], None)

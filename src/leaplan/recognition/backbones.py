@@ -1,6 +1,6 @@
 """Which backbone looks at clips, as a setting: it is built once the data tell how large a clip is."""
 
-from typing import Literal, Protocol
+from typing import Any, Protocol
 
 from torch import nn
 
@@ -18,38 +18,14 @@ class BackboneSource(Protocol):
 
 
 class UniFormerV2:
-    """UniFormerV2 on decoded frames. All settings are those of `encoder.UniFormerV2Encoder`.
+    """UniFormerV2 on decoded frames.
 
     Args:
-        size: "tiny", "b16" or "l14".
-        kind: "ssv2" for motion, "kinetics" for scenes.
-        resolution: Side of the frames, or their height and width, that positions are learned for.
-        weights: File of weights to begin with; "" begins at random.
-        channel_order: What `weights` were trained on; "" takes what is known.
-        drop_path, global_drop_path: None takes the official recipe of the kind.
-        mlp_dropout: In global blocks.
-        checkpointing: Layers that save memory in the backward pass.
-        patch, width, depth, heads, blocks: Instead of those of `size`; 0 for those of `size`.
+        settings: Of `encoder.UniFormerV2Encoder`, but `frames`, which the data tell.
     """
 
-    def __init__(
-        self,
-        size: Literal["tiny", "b16", "l14"] = "b16",
-        kind: Literal["kinetics", "ssv2"] = "ssv2",
-        resolution: int | tuple[int, int] = 224,
-        weights: str = "",
-        channel_order: Literal["", "rgb", "bgr"] = "",
-        drop_path: float | None = None,
-        global_drop_path: float | None = None,
-        mlp_dropout: float = 0.5,
-        checkpointing: int = 0,
-        patch: int = 0,
-        width: int = 0,
-        depth: int = 0,
-        heads: int = 0,
-        blocks: int = 0,
-    ) -> None:
-        self.settings = {name: value for name, value in locals().items() if name != "self"}
+    def __init__(self, **settings: Any) -> None:
+        self.settings = settings
 
     def build(self, problem: RecognitionProblem) -> nn.Module:
         """Return the encoder for clips of T frames.

@@ -270,7 +270,11 @@ def _state_dict(path: Path, content: Any) -> dict[str, Tensor]:
             content = content[wrapper]
     if not isinstance(content, Mapping) or not content:
         raise CheckpointError(f"{path} holds a {type(content).__name__}, not weights by name", KNOWN)
-    return {str(name): tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
+    tensors = {str(name): tensor for name, tensor in content.items() if isinstance(tensor, Tensor)}
+    for name, each in tensors.items():
+        if each.layout != torch.strided or each.is_meta or each.is_quantized or each.is_complex():
+            raise CheckpointError(f"{path}: {name} is quantised, sparse, complex or without content", KNOWN)
+    return tensors
 
 
 def _ours(path: Path, state: dict[str, Tensor], metadata: str) -> Weights:
@@ -278,6 +282,9 @@ def _ours(path: Path, state: dict[str, Tensor], metadata: str) -> Weights:
     try:
         record = json.loads(metadata)
         (rows, columns), partial = record["grid"], bool(record["partial"])
+        sides = all(type(side) is int and side > 0 for side in (rows, columns))
+        if not sides or rows * columns != len(state["positions"]) - 1:
+            raise ValueError(f"a grid of {rows} x {columns}, but {len(state['positions']) - 1} positions")
     except (ValueError, KeyError, TypeError) as error:
         raise CheckpointError(f"{path} has a damaged record of its weights ({error!r})", "Convert it again") from error
     return Weights(path, "leaplan", state, (), partial, "rgb", (rows, columns), record)
@@ -289,15 +296,19 @@ def _shaped(name: str, tensor: Tensor) -> Tensor:
     if name == "class_token":
         return tensor.flatten()
     if name == "positions":
-        return tensor.flatten(0, -2)
+        return tensor.flatten(0, -2) if tensor.ndim > 2 else tensor
     if name == "stem.weight" and tensor.ndim == 4:  # of images
         return tensor.unsqueeze(2)
     return tensor
 
 
 def _refuse_stemless(path: Path, state: Mapping[str, Tensor]) -> None:
-    if absent := {"class_token", "positions", "stem.weight"} - state.keys():
+    axes = {"class_token": 1, "positions": 2, "stem.weight": 5}
+    if absent := axes.keys() - state.keys():
         raise CheckpointError(f"{path} lacks the first layer: {', '.join(sorted(absent))} missing", KNOWN)
+    for name, count in axes.items():
+        if state[name].ndim != count:
+            raise CheckpointError(f"{path}: {name} has shape {tuple(state[name].shape)}, not {count} axes", KNOWN)
 
 
 def _trained_on(format: KeyMap, layout: Layout) -> str:
@@ -306,7 +317,7 @@ def _trained_on(format: KeyMap, layout: Layout) -> str:
 
 
 def _square(path: Path, patches: int) -> tuple[int, int]:
-    side = math.isqrt(patches)
+    side = math.isqrt(max(0, patches))
     if side * side != patches:
         raise CheckpointError(f"{path} has positions of {patches} patches, which is no square", KNOWN)
     return side, side

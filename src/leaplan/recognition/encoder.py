@@ -1,6 +1,7 @@
 """UniFormerV2 by size and kind, from uint8 frames to what is seen."""
 
 from pathlib import Path
+from typing import Literal
 
 import torch
 from torch import Tensor, nn
@@ -52,12 +53,12 @@ class UniFormerV2Encoder(nn.Module):
 
     def __init__(
         self,
-        size: str = "tiny",
-        kind: str = "kinetics",
+        size: Literal["tiny", "b16", "l14"] = "b16",
+        kind: Literal["kinetics", "ssv2"] = "ssv2",
         frames: int = 8,
         resolution: int | tuple[int, int] = 224,
         weights: str = "",
-        channel_order: str = "",
+        channel_order: Literal["", "rgb", "bgr"] = "",
         drop_path: float | None = None,
         global_drop_path: float | None = None,
         mlp_dropout: float = 0.5,

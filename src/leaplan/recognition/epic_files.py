@@ -126,26 +126,38 @@ def _pair(path: Path, line: int, classes: Sequence[str]) -> tuple[int, int]:
 
 
 def _class(path: Path, line: int, value: str, count: int) -> int:
-    if not value.isdecimal() or int(value) >= count:
-        raise DataError(f"{path}, line {line}: '{value}' is no class from 0 to {count - 1}", "Get the file again")
+    if not value.isdecimal() or len(value) > 4 or int(value) >= count:
+        raise DataError(f"{path}, line {line}: '{value[:20]}' is no class from 0 to {count - 1}", "Get the file again")
     return int(value)
 
 
 def _header(path: Path) -> list[str]:
-    return next(csv.reader(io.StringIO(_text(path), newline="")), [])
+    return next(_rows(path), (1, []))[1]
 
 
 def _table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
     """Yield (line, values of `columns`) of each row."""
-    reader = csv.DictReader(io.StringIO(_text(path), newline=""))
-    absent = [column for column in columns if column not in (reader.fieldnames or ())]
+    rows = _rows(path)
+    _, header = next(rows, (1, []))
+    absent = [column for column in columns if column not in header]
     if absent:
         raise DataError(f"{path}, line 1: no column {', '.join(map(repr, absent))}", "Get the file again")
-    for row in reader:
-        values = tuple(row[column] for column in columns)
-        if None in values:
-            raise DataError(f"{path}, line {reader.line_num}: the row is too short", "Get the file again")
-        yield reader.line_num, values
+    places = [header.index(column) for column in columns]
+    for line, row in rows:
+        if len(row) <= max(places):
+            raise DataError(f"{path}, line {line}: the row is too short", "Get the file again")
+        yield line, tuple(row[place] for place in places)
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yield (line, values) of the header and of each row that is not empty."""
+    reader = csv.reader(io.StringIO(_text(path), newline=""))
+    try:
+        for row in reader:
+            if row:
+                yield reader.line_num, row
+    except csv.Error as error:
+        raise DataError(f"{path}, line {reader.line_num}: no table ({error})", "Get the file again") from error
 
 
 def _text(path: Path) -> str:

@@ -1,9 +1,9 @@
-"""What a figure would have been on other videos: bootstrap intervals that resample whole videos, in NumPy.
+"""What a figure would have been on other videos: bootstrap intervals that resample whole videos.
 
 Accuracy is a mean over samples. Class-mean recall is one too, in which a sample weighs one over the number of samples
 of its class: the weights stay those of the whole split when videos are drawn, so that a class that a draw misses
 moves the figure no more than its samples do.
-Shapes: N samples, C videos, K figures, R draws.
+Shapes: N samples, K figures, R draws.
 """
 
 from collections.abc import Mapping, Sequence
@@ -11,10 +11,10 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from numpy.typing import NDArray
 from torch import Tensor
 
-Array = NDArray[np.float64]
+from leaplan.training.resampling import Array, Ratios
+from leaplan.training.resampling import with_intervals as of_ratios
 
 
 @dataclass(frozen=True)
@@ -68,16 +68,9 @@ def with_intervals(
         clusters: Video of each sample.
         resampling: How intervals are made.
     """
-    above = _sums([share.hit * share.weight for share in shares.values()], clusters)
-    below = _sums([share.weight for share in shares.values()], clusters)
-    ends = _interval(_bootstrap(above, below, resampling))
-    value = _ratio(above.sum(0), below.sum(0))
-    names = ("value", "low", "high")
-    columns = np.vstack([value, ends]).T
-    return {
-        name: {each: None if np.isnan(x) else float(x) for each, x in zip(names, row, strict=True)}
-        for name, row in zip(shares, columns, strict=True)
-    }
+    above = np.stack([share.hit * share.weight for share in shares.values()], axis=1)  # (N, K)
+    below = np.stack([share.weight for share in shares.values()], axis=1)
+    return of_ratios(Ratios(tuple(shares), above, below), clusters, resampling.draws, resampling.seed)
 
 
 def differences(
@@ -88,32 +81,3 @@ def differences(
         name: Share(second[name].hit - share.hit, share.weight) for name, share in first.items() if name in second
     }
     return with_intervals(change, clusters, resampling) if change else {}
-
-
-def _sums(columns: Sequence[Array], clusters: Sequence[str]) -> Array:
-    """Sum K columns (N,) over the samples of each cluster: (C, K)."""
-    names, group = np.unique(np.asarray(clusters), return_inverse=True)
-    return np.stack([np.bincount(group.reshape(-1), column, len(names)) for column in columns], axis=1)
-
-
-def _bootstrap(numerators: Array, denominators: Array, resampling: Resampling) -> Array:
-    """Draw ratios of sums (R, K) from clusters (C, K) with replacement; NaN for an empty denominator."""
-    generator = np.random.default_rng(resampling.seed)
-    count = len(numerators)
-    ratios = []
-    for first in range(0, resampling.draws, 256):
-        size = min(256, resampling.draws - first)
-        weights = generator.multinomial(count, np.full(count, 1 / count), size=size)
-        ratios.append(_ratio(weights @ numerators, weights @ denominators))
-    return np.concatenate(ratios)
-
-
-def _ratio(above: Array, below: Array) -> Array:
-    return np.divide(above, below, out=np.full_like(below, np.nan), where=below > 0)
-
-
-def _interval(ratios: Array) -> Array:
-    """Return the 2.5 and 97.5 percentiles (2, K) of ratios (R, K); NaN where a column has no number."""
-    empty = np.isnan(ratios).all(0)
-    ends = np.nanpercentile(np.where(empty, 0.0, ratios), [2.5, 97.5], axis=0)
-    return np.where(empty, np.nan, ends)

@@ -93,15 +93,6 @@ def recall(rank: Tensor, classes: Tensor, k: int = 5) -> Tensor:
     return (found.double() / sizes).mean()
 
 
-def filtered_recall(rank: Tensor, classes: Tensor, known: Tensor, k: int = 5) -> Tensor:
-    """Return `recall` over the samples whose action occurs in training, `known` (N,).
-
-    This is the protocol of V-JEPA 2 (its EK-100 probe drops the other rows), not the official one: 1,114 of the
-    1,352 validation actions are left, and numbers are larger by up to a fifth.
-    """
-    return recall(rank[known], classes[known], k)
-
-
 def action_classes(verb: Tensor, noun: Tensor) -> Tensor:
     """Return one number (N,) per pair: 1000 verb + noun, as the challenges number them."""
     base = max(1000, int(noun.max()) + 1 if len(noun) else 0)

@@ -4,7 +4,6 @@ Figures are fractions from 0 to 1 in files, percent on the screen.
 """
 
 import json
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,6 +16,7 @@ from rich.table import Table
 from torch import Tensor
 
 from leaplan.errors import DataError
+from leaplan.recognition.arrays import AGAIN, as_labels, as_pairs, as_scores, as_text, read_arrays
 from leaplan.recognition.metrics import (
     Labels,
     Ranks,
@@ -267,41 +267,21 @@ def read_scores(path: Path) -> SavedScores:
     needed = ("sample_id", "video", *(f"{name}_label" for name in Labels._fields))
     absent = [name for name in needed if name not in arrays]
     if absent:
-        hint = "Evaluate the run again:  leaplan test --config RUN/config.yaml"
-        raise DataError(f"{path} has no {', '.join(absent)}: not the scores of a run", hint)
+        raise DataError(f"{path} has no {', '.join(absent)}: not the scores of a run", AGAIN)
     lengths = {name: len(array) for name, array in arrays.items() if name != "action_pairs"}
     if len(set(lengths.values())) != 1:
-        raise DataError(f"{path}: arrays differ in length: {lengths}", "Evaluate the run again")
-    tensors = {name: torch.from_numpy(array) for name, array in arrays.items() if array.dtype.kind in "fiu"}
-    return SavedScores(
-        path,
-        tuple(arrays["sample_id"].tolist()),
-        tuple(arrays["video"].tolist()),
-        tuple(arrays["person"].tolist()) if "person" in arrays else None,
-        Labels(*(tensors[f"{name}_label"] for name in Labels._fields)),
-        Scores(*(tensors.get(name) for name in Scores._fields)),
-        tensors.get("action_pairs"),
-    )
-
-
-def read_arrays(path: Path) -> dict[str, np.ndarray[Any, Any]]:
-    """Return all arrays of a .npz file; pickled objects are refused.
-
-    Raises:
-        DataError: The file is missing or damaged, or holds pickled objects.
-    """
-    try:
-        content = np.load(path, allow_pickle=False)
-        if isinstance(content, np.ndarray):
-            raise DataError(f"{path} holds one bare array, not named ones", "Write it with numpy.savez")
-        with content as file:
-            return {name: np.atleast_1d(file[name]) for name in file.files}
-    except FileNotFoundError as error:
-        raise DataError(f"{path} does not exist", "Check the path") from error
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(
-            f"{path} cannot be read ({error})", "Write it again with numpy.savez, without objects"
-        ) from error
+        raise DataError(f"{path}: arrays differ in length: {lengths}", AGAIN)
+    scores = Scores(*(as_scores(path, name, arrays[name]) if name in arrays else None for name in Scores._fields))
+    heads = zip(Labels._fields, (scores.action, scores.verb, scores.noun), strict=True)
+    labels = Labels(*(as_labels(path, f"{name}_label", arrays[f"{name}_label"], head) for name, head in heads))
+    texts = [as_text(path, name, arrays[name]) if name in arrays else None for name in ("sample_id", "video", "person")]
+    ids, videos, persons = texts
+    assert ids is not None
+    assert videos is not None
+    if len(set(ids)) < len(ids):
+        raise DataError(f"{path}: a sample_id is there twice", AGAIN)
+    pairs = as_pairs(path, arrays["action_pairs"], scores) if "action_pairs" in arrays else None
+    return SavedScores(path, ids, videos, persons, labels, scores, pairs)
 
 
 def write_predictions(

@@ -15,8 +15,7 @@ from torch import Tensor
 
 from leaplan.recognition.program_head import ProgramLogits, lengths
 from leaplan.training.persample import PerSampleMetric
-
-PAD = -1
+from leaplan.training.sequences import PAD, edit_distance, set_sizes
 
 
 class ProgramCounts(NamedTuple):
@@ -55,12 +54,13 @@ def count_programs(logits: ProgramLogits, program: Mapping[str, Tensor], valid: 
     said = slots < lengths(guess[0])[:, None]
     objects = logits.first.shape[-1]
     ours, theirs = _triples(guess, said, objects), _triples(truth, mask, objects)  # (V, K)
-    common, sizes = _set_sizes(ours, theirs)
+    common, union = set_sizes(ours, theirs)
     before = _agreement(logits.before[valid] > 0, program["before"][valid] > 0.5, mask)
     after = _agreement(logits.after[valid] > 0, program["after"][valid] > 0.5, mask)
     longest = torch.maximum(said.sum(1), mask.sum(1))
-    distance = _levenshtein(ours, theirs)
-    return ProgramCounts(mask.sum(1), *right, common, sizes, distance, longest, *before, *after)  # type: ignore[call-arg]
+    sets = (common, common + union)
+    distance = edit_distance(ours, theirs)
+    return ProgramCounts(mask.sum(1), *right, *sets, distance, longest, *before, *after)  # type: ignore[call-arg]
 
 
 def program_scores(logits: ProgramLogits, program: Mapping[str, Tensor], valid: Tensor) -> dict[str, Tensor]:
@@ -132,33 +132,7 @@ def _triples(classes: list[Tensor], mask: Tensor, objects: int) -> Tensor:
     return torch.where(mask, (verb * objects + first) * objects + second, PAD)
 
 
-def _set_sizes(ours: Tensor, theirs: Tensor) -> tuple[Tensor, Tensor]:
-    """Return (V,) the number of values in both rows (V, K), and the numbers of different values of both added."""
-    new, new_too = _first_time(ours), _first_time(theirs)
-    common = (ours[:, :, None] == theirs[:, None, :]).any(2) & new
-    return common.sum(1), new.sum(1) + new_too.sum(1)
-
-
-def _first_time(row: Tensor) -> Tensor:
-    """Return (V, K) where a value of (V, K) occurs for the first time."""
-    same = row[:, :, None] == row[:, None, :]
-    return (row != PAD) & ~same.tril(diagonal=-1).any(2)
-
-
 def _agreement(ours: Tensor, theirs: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
     """Return (V,) how many of two (V, K, P) hold in both, and how many hold in each added, over slots in `mask`."""
     ours, theirs = ours & mask[..., None], theirs & mask[..., None]
     return (ours & theirs).sum((1, 2)), ours.sum((1, 2)) + theirs.sum((1, 2))
-
-
-def _levenshtein(ours: Tensor, theirs: Tensor) -> Tensor:
-    """Return the edit distance (V,) of rows (V, K) that end in `PAD`, one row of the table per value of ours."""
-    length, width = (theirs != PAD).sum(1), theirs.shape[1]
-    column = torch.arange(width + 1, device=theirs.device).expand(len(theirs), -1)
-    table = column
-    for value in ours.T:  # (V,)
-        swapped = table[:, :-1] + (value[:, None] != theirs)
-        best = torch.cat([table[:, :1] + 1, torch.minimum(swapped, table[:, 1:] + 1)], dim=1)
-        moved = (best - column).cummin(1).values + column  # insertions: the least of best[k] + j - k, k <= j
-        table = torch.where((value == PAD)[:, None], table, moved)  # ours has ended
-    return table.gather(1, length[:, None])[:, 0]

@@ -106,7 +106,7 @@ def write_submission(
         pairs: (N, 100), where actions have scores of their own.
 
     Raises:
-        DataError: Shapes do not fit, ids repeat, or a score is not finite.
+        DataError: Shapes do not fit, ids repeat, a score is not finite, or the file cannot be written.
     """
     _refuse_unfit(path, ids, verb, noun, pairs)
     entry = zipfile.ZipInfo(MEMBER)  # of a fixed date: the same scores make the same file
@@ -123,7 +123,10 @@ def write_submission(
             text.writelines(_entries(ids, verb, noun, pairs))
             text.write("}}\n")
 
-    write_whole(path, write)
+    try:
+        write_whole(path, write)
+    except OSError as error:
+        raise DataError(f"{path} cannot be written ({error.strerror or error})", "Give another name") from error
 
 
 def _entries(ids: Sequence[str], verb: Tensor, noun: Tensor, pairs: Pairs | None) -> Iterator[str]:
@@ -232,7 +235,9 @@ def parse_document(path: Path) -> Any:
     except json.JSONDecodeError as error:
         place = f"{path}, line {error.lineno}, column {error.colno}"
         raise DataError(f"{place}: not JSON ({error.msg})", HINT) from error
-    except (OSError, ValueError, RecursionError, zipfile.BadZipFile) as error:
+    except DataError:
+        raise
+    except Exception as error:  # a damaged file makes its parser raise anything
         raise DataError(f"{path} cannot be read ({error})", HINT) from error
 
 

@@ -38,7 +38,7 @@ def cached_windows(network: Recogniser, data: Any, split: str, trainer: Any, dev
     """Let the clips of `split` be seen through what `network` sees in each of their windows, each looked at once.
 
     Args:
-        network: Frozen, in evaluation mode.
+        network: Frozen; it looks in evaluation mode.
         data: The data module; its clips are changed.
         split: Whose windows.
         trainer: Tells the run folder and the process; the first process looks, the others read what it wrote.
@@ -63,7 +63,7 @@ def cached_windows(network: Recogniser, data: Any, split: str, trainer: Any, dev
 
 @torch.no_grad()
 def _look(network: Recogniser, bank: Any, device: torch.device) -> dict[str, Tensor]:
-    training = network.training
+    modes = {part: part.training for part in network.modules()}
     network.eval()
     rows, visible = [], []
     for keys in torch.arange(len(bank)).split(BATCH):
@@ -71,7 +71,8 @@ def _look(network: Recogniser, bank: Any, device: torch.device) -> dict[str, Ten
         seen = network.encode(batch["clips"][:, 0].to(device), batch["window_mask"].to(device))
         rows.append(seen.pack()[:, 0].cpu())  # (B, F)
         visible.append(batch["window_mask"][:, 0])
-    network.train(training)
+    for part, training in modes.items():  # what is frozen stays in evaluation mode
+        part.training = training
     return {"windows": torch.cat(rows).contiguous(), "visible": torch.cat(visible)}
 
 

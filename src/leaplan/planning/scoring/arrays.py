@@ -1,6 +1,5 @@
 """Predictions from `.npz`: plain arrays, never pickled objects."""
 
-import zipfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,7 +47,7 @@ def _load_arrays(path: Path) -> Arrays:
     try:
         with np.load(path, allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
-    except (ValueError, OSError, EOFError, AttributeError, zipfile.BadZipFile) as error:
+    except Exception as error:  # a damaged file makes its parser raise anything
         reason = "holds pickled objects, which are not read: store plain arrays" if "pickle" in str(error) else ""
         raise DataError(f"{path} {reason or f'is not a .npz of plain arrays ({error})'}", HINT) from error
 

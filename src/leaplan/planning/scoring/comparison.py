@@ -6,9 +6,9 @@ from typing import Any
 from torch import Tensor
 
 from leaplan.errors import DataError
-from leaplan.planning.scoring.figures import Ratios, Resampling, ratios, with_intervals
+from leaplan.planning.scoring.figures import Resampling, ratios
 from leaplan.planning.scoring.predictions import HINT, Predictions
-from leaplan.planning.scoring.resampling import cluster_sums, mcnemar_p_value, sign_flip_p_value
+from leaplan.training.resampling import Ratios, cluster_sums, mcnemar_p_value, sign_flip_p_value, with_intervals
 
 
 def compare(first: Predictions, second: Predictions, resampling: Resampling) -> dict[str, Any]:
@@ -37,7 +37,7 @@ def compare(first: Predictions, second: Predictions, resampling: Resampling) -> 
 
 def _difference(first: Ratios, second: Ratios, resampling: Resampling, clusters: Sequence[str]) -> dict[str, Any]:
     change = Ratios(first.names, second.numerators - first.numerators, first.denominators)
-    figures = with_intervals(change, resampling, clusters)
+    figures = with_intervals(change, clusters, resampling.draws, resampling.seed)
     sums = cluster_sums(change.numerators, clusters)
     p_values, exact = sign_flip_p_value(sums, resampling.permutations, resampling.seed)
     for name, p_value in zip(first.names, p_values, strict=True):

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 import torch
@@ -13,13 +13,7 @@ from leaplan.planning.counting import count_plans
 from leaplan.planning.legacy import legacy_scores
 from leaplan.planning.metrics import plan_scores
 from leaplan.planning.scoring.predictions import HINT, Predictions
-from leaplan.planning.scoring.resampling import (
-    Array,
-    bootstrap,
-    cluster_sums,
-    interval,
-    mean_and_deviation,
-)
+from leaplan.training.resampling import Ratios, mean_and_deviation, with_intervals
 
 
 @dataclass(frozen=True)
@@ -53,14 +47,6 @@ class Resampling:
     def unit_of(self, predictions: Predictions) -> str:
         """Return "video" or "sample"."""
         return self.unit or ("sample" if predictions.videos is None else "video")
-
-
-class Ratios(NamedTuple):
-    """Scores as ratios of sums over samples: K names, (M, K) numerators and denominators."""
-
-    names: tuple[str, ...]
-    numerators: Array
-    denominators: Array
 
 
 def ratios(predictions: Predictions, decoding: str) -> Ratios:
@@ -111,29 +97,12 @@ def score_file(predictions: Predictions, resampling: Resampling, legacy_batch: i
 def _score(predictions: Predictions, decoding: str, resampling: Resampling, clusters: Sequence[str]) -> dict[str, Any]:
     parts = ratios(predictions, decoding)
     exact = {key: float(value) for key, value in plan_scores(predictions.plans[decoding], predictions.target).items()}
-    figures: dict[str, Any] = with_intervals(parts, resampling, clusters)
+    figures: dict[str, Any] = with_intervals(parts, clusters, resampling.draws, resampling.seed)
     for name in figures.keys() & exact.keys():
         figures[name]["value"] = exact[name]
     figures["macro_precision"] = {"value": exact["macro_precision"]}
     figures["step_accuracy"] = [exact[f"step_accuracy_{t}"] for t in range(1, 1 + predictions.target.shape[1])]
     return figures
-
-
-def with_intervals(parts: Ratios, resampling: Resampling, clusters: Sequence[str]) -> dict[str, Any]:
-    """Return value, low and high end of every ratio; None where no sample counts."""
-    above, below = cluster_sums(parts.numerators, clusters), cluster_sums(parts.denominators, clusters)
-    low, high = interval(bootstrap(above, below, resampling.draws, resampling.seed))
-    total = below.sum(0)
-    value = np.divide(above.sum(0), total, out=np.full_like(total, np.nan), where=total > 0)
-    return {
-        name: {"value": _number(value[k]), "low": _number(low[k]), "high": _number(high[k])}
-        for k, name in enumerate(parts.names)
-    }
-
-
-def _number(value: float) -> float | None:
-    """JSON has no NaN: a score of no samples is null."""
-    return None if np.isnan(value) else float(value)
 
 
 def _score_candidates(
@@ -145,7 +114,7 @@ def _score_candidates(
     k = min(k, predictions.candidates)
     inside = (predictions.rank < k).double().sum(1, keepdim=True).numpy()
     parts = Ratios(("accuracy_at_k",), inside, np.full_like(inside, predictions.target.shape[1]))
-    return {"k": k, **with_intervals(parts, resampling, clusters)["accuracy_at_k"]}
+    return {"k": k, **with_intervals(parts, clusters, resampling.draws, resampling.seed)["accuracy_at_k"]}
 
 
 def summarise_seeds(files: Sequence[Mapping[str, Any]]) -> dict[str, Any]:

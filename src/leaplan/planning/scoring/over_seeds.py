@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 
 from leaplan.errors import DataError
-from leaplan.planning.scoring.figures import Ratios, Resampling, ratios, with_intervals
+from leaplan.planning.scoring.figures import Resampling, ratios
 from leaplan.planning.scoring.predictions import HINT, Predictions
+from leaplan.training.resampling import Ratios, with_intervals
 
 
 def success_difference(
@@ -35,7 +36,7 @@ def success_difference(
     clusters = resampling.clusters(first)
     parts = Ratios(("success_rate",), change, np.ones_like(change))
     return {
-        **with_intervals(parts, resampling, clusters)["success_rate"],
+        **with_intervals(parts, clusters, resampling.draws, resampling.seed)["success_rate"],
         "samples": len(common),
         "unit": resampling.unit_of(first),
         "clusters": len(set(clusters)),
