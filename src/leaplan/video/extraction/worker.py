@@ -1,0 +1,243 @@
+"""The worker that all launchers run: videos in, arrays out, decoding and network at work at the same time."""
+
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from leaplan.errors import ConfigError, DataError, UserError
+from leaplan.video.extraction.decoding import Clips, Decoders, Ended, Reading
+from leaplan.video.extraction.folder import FeatureFolder
+from leaplan.video.extraction.manifest import VideoFile
+from leaplan.video.extraction.windows import RULE
+
+if TYPE_CHECKING:
+    from leaplan.video.seconds import SecondsEncoder
+
+Precision = Literal["32", "16", "bf16"]
+AUTOCAST = {"16": torch.float16, "bf16": torch.bfloat16}
+FRAMES_OF_A_BATCH = 128
+
+
+@dataclass(frozen=True, slots=True)
+class Numbers:
+    """What, besides the encoder, decides the numbers.
+
+    Args:
+        precision: Of the network: "32", or mixed with "16" or "bf16".
+        dtype: Of the arrays on disk.
+        device: Where the network runs; it changes last digits only and is not compared.
+    """
+
+    precision: Precision = "32"
+    dtype: Literal["float16", "float32"] = "float32"
+    device: str = "cpu"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What became of a video.
+
+    Args:
+        id: Of the video.
+        reason: Why it is broken, "" if it is not.
+        seconds: It lasts.
+        size: Bytes of its file, of which the remaining time is estimated.
+        fresh: It was extracted, or found broken, just now.
+    """
+
+    id: str
+    reason: str = ""
+    seconds: float = 0.0
+    size: int = 0
+    fresh: bool = True
+
+
+@dataclass
+class Tally:
+    """What a run has done so far.
+
+    Args:
+        extracted, there: Videos extracted, and those that were before.
+        broken: Reasons by id.
+        video_seconds: Length of what was extracted.
+        wall, decoding, encoding: Seconds in all, of the decoding threads (mean) and of the network.
+    """
+
+    extracted: int = 0
+    there: int = 0
+    broken: dict[str, str] = field(default_factory=dict)
+    video_seconds: float = 0.0
+    wall: float = 0.0
+    decoding: float = 0.0
+    encoding: float = 0.0
+
+    def add(self, outcome: Outcome) -> None:
+        """Count a video."""
+        if outcome.reason:
+            self.broken[outcome.id] = outcome.reason
+        elif outcome.fresh:
+            self.extracted += 1
+            self.video_seconds += outcome.seconds
+        else:
+            self.there += 1
+
+
+def settings_of(encoder: "SecondsEncoder", numbers: Numbers, reader: str) -> dict[str, object]:
+    """Return all that decides the numbers, as it stands in `features.json`."""
+    clip = {"frames": encoder.frames, "rate": encoder.rate, "size": encoder.size, "short_side": encoder.short_side}
+    network = {"name": encoder.name, "width": encoder.width, **clip, **encoder.settings()}
+    exact = "exact" if reader in ("auto", "pyav") else reader
+    return {
+        "encoder": network,
+        "precision": numbers.precision,
+        "dtype": numbers.dtype,
+        "frames_by": exact,
+        "rows_per_second": 1,
+        "rows": RULE,
+    }
+
+
+def batch_of(encoder: "SecondsEncoder") -> int:
+    """Return how many rows are encoded at once if nobody says: as many as 128 frames."""
+    return max(1, FRAMES_OF_A_BATCH // encoder.frames)
+
+
+def sort_out(videos: Sequence[VideoFile], folder: FeatureFolder, retry: bool) -> tuple[list[VideoFile], list[Outcome]]:
+    """Return the videos to extract, and what is known of the others.
+
+    Args:
+        videos: Of this shard.
+        folder: Where their features are.
+        retry: Videos in quarantine are to be extracted, too.
+    """
+    wanted, known = [], []
+    for video in videos:
+        state = folder.state(video)
+        if state == "broken" and retry:
+            folder.forgive(video)
+            state = "wanted"
+        if state == "wanted":
+            wanted.append(video)
+        else:
+            known.append(Outcome(video.id, folder.reason(video) if state == "broken" else "", fresh=False))
+    return wanted, known
+
+
+def extract(
+    videos: Sequence[VideoFile],
+    folder: FeatureFolder,
+    encoder: "SecondsEncoder",
+    numbers: Numbers,
+    reading: Reading,
+    told: Callable[[Outcome], object] = lambda _: None,
+    tally: Tally | None = None,
+) -> Tally:
+    """Extract `videos` and return what was done; finished videos are kept whenever this is interrupted.
+
+    A batch never holds rows of two videos, so that the numbers of a video depend on nothing but itself.
+
+    Args:
+        videos: To extract, such as `sort_out` gives.
+        folder: Where to.
+        encoder, numbers, reading: How.
+        told: Called with the outcome of each video.
+        tally: Counted on, so that it is known also after an interruption.
+
+    Raises:
+        UserError: What concerns all videos, such as a reader that is not installed. What concerns one video only
+            puts it in quarantine.
+    """
+    tally = Tally() if tally is None else tally
+    rows: dict[str, list[NDArray[np.floating]]] = {}
+    began = time.perf_counter()
+    decoders = Decoders(videos, encoder, reading, lambda video: folder.state(video) == "wanted")
+    try:
+        with decoders:
+            for message in decoders:
+                if isinstance(message, Clips):
+                    with _timed(tally):
+                        encoded = encode(encoder, message.clips, numbers)
+                    rows.setdefault(message.video.id, []).append(encoded)
+                    continue
+                outcome = _finish(folder, message, rows.pop(message.video.id, []), numbers, reading)
+                tally.add(outcome)
+                told(outcome)
+    finally:
+        tally.wall += time.perf_counter() - began
+        tally.decoding += decoders.busy
+    return tally
+
+
+def encode(encoder: "SecondsEncoder", clips: Tensor, numbers: Numbers) -> NDArray[np.floating]:
+    """Return the rows (n, D) of clips (n, T, 3, S, S) as they are written."""
+    kind = numbers.device.split(":")[0]
+    mixed = AUTOCAST.get(numbers.precision)
+    with torch.inference_mode(), torch.autocast(kind, mixed or torch.bfloat16, enabled=mixed is not None):
+        encoded = _encoded(encoder, clips)
+    with np.errstate(over="ignore"):  # beyond float16 is infinity, and told as such
+        return encoded.float().cpu().numpy().astype(numbers.dtype)
+
+
+def _encoded(encoder: "SecondsEncoder", clips: Tensor) -> Tensor:
+    try:
+        return encoder.encode(clips)
+    except torch.OutOfMemoryError as error:
+        raise ConfigError(f"{len(clips)} rows at once do not fit the memory", "Fewer at once:  --batch") from error
+
+
+@contextmanager
+def _timed(tally: Tally) -> Iterator[None]:
+    began = time.perf_counter()
+    yield
+    tally.encoding += time.perf_counter() - began
+
+
+def _finish(
+    folder: FeatureFolder, ended: Ended, rows: list[NDArray[np.floating]], numbers: Numbers, reading: Reading
+) -> Outcome:
+    """Write the array of a video that has ended, or put it in quarantine."""
+    video, size = ended.video, video_size(ended.video)
+    if ended.error is None and not rows:  # somebody else has done it meanwhile
+        return Outcome(video.id, fresh=False)
+    reason = _fault(ended) or _unusable(video, rows, numbers)
+    if reason:
+        folder.quarantine(video, reason)
+        return Outcome(video.id, reason, size=size)
+    told = {"seconds": round(ended.seconds, 6), "batch": reading.batch, "device": numbers.device.split(":")[0]}
+    folder.save(video, np.concatenate(rows), told)
+    return Outcome(video.id, "", ended.seconds, size)
+
+
+def _fault(ended: Ended) -> str:
+    """Return why a video could not be decoded, "" if it could; what concerns all videos is raised."""
+    error = ended.error
+    if error is None:
+        return ""
+    if isinstance(error, DataError):
+        return error.what
+    if isinstance(error, UserError):
+        raise error
+    return f"unexpected {type(error).__name__}: {error}"
+
+
+def _unusable(video: VideoFile, rows: Sequence[NDArray[np.floating]], numbers: Numbers) -> str:
+    finite = np.concatenate([np.isfinite(part).all(axis=1) for part in rows])  # (S,)
+    if finite.all():
+        return ""
+    cause = "" if numbers.precision == "32" and numbers.dtype == "float32" else "; float32 may mend that"
+    return f"{video.path}: the features of second {int(np.argmin(finite))} are NaN or infinite{cause}"
+
+
+def video_size(video: VideoFile) -> int:
+    """Return bytes of a video file, 0 of what cannot be told."""
+    try:
+        return 0 if video.path.is_dir() else video.path.stat().st_size
+    except OSError:
+        return 0
