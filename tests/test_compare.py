@@ -79,6 +79,7 @@ def test_means_and_deviations_are_those_of_the_runs(runs, capsys):
             assert figure["values"] == pytest.approx(values, abs=1e-12)
             assert figure["mean"] == pytest.approx(statistics.fmean(values), abs=1e-12)
             assert figure["sd"] == pytest.approx(statistics.stdev(values), abs=1e-12)
+            assert figure["low"] < figure["mean"] < figure["high"]
     assert report["models"]["weak"]["figures"]["s_verb"]["values"] == pytest.approx([0.1, 0.2, 0.3])
     assert "object_a" not in report["models"]["weak"]["figures"]
     shown = capsys.readouterr().out

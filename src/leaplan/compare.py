@@ -5,7 +5,7 @@ import glob
 import math
 import re
 import statistics
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from leaplan.recognition.intervals import (
     accuracy_share,
     differences,
     recall_share,
+    with_intervals,
 )
 from leaplan.recognition.metrics import Labels, Ranks, classes_of, ranks_of
 from leaplan.recognition.outcome import SavedScores, official_ranks, read_scores
@@ -209,7 +210,7 @@ def compare(
         "models": {
             label: {
                 "runs": [str(run.folder) for run in runs],
-                "figures": {name: _summary(values) for name, values in of_runs[label].items()},
+                "figures": _summaries(of_runs[label], of_clips[label], first.videos, resampling),
             }
             for label, runs in models.items()
         },
@@ -284,10 +285,19 @@ def _refuse_missing(values: Mapping[str, Mapping[str, Any]], wanted: Sequence[st
             raise DataError(f"a run of '{label}' lacks {', '.join(absent)}", hint)
 
 
-def _summary(values: Sequence[float]) -> dict[str, Any]:
-    """Return mean, sample standard deviation (None of one seed), and the values."""
-    deviation = statistics.stdev(values) if len(values) > 1 else None
-    return {"mean": statistics.fmean(values), "sd": deviation, "values": list(values)}
+def _summaries(
+    of_runs: Mapping[str, Sequence[float]], of_clips: Mapping[str, Share], videos: Sequence[str], resampling: Resampling
+) -> dict[str, dict[str, Any]]:
+    """Return mean, sample sd (None of one seed), values, and interval over videos of each figure."""
+    intervals = with_intervals(of_clips, videos, resampling) if of_clips else {}
+    found = {}
+    for name, values in of_runs.items():
+        deviation = statistics.stdev(values) if len(values) > 1 else None
+        low, high = (intervals[name]["low"], intervals[name]["high"]) if name in intervals else (None, None)
+        found[name] = {
+            "mean": statistics.fmean(values), "sd": deviation, "low": low, "high": high, "values": list(values)
+        }  # fmt: skip
+    return found
 
 
 def _difference(
@@ -330,9 +340,7 @@ def _print(report: Mapping[str, Any]) -> None:
         console = Console(width=140)
     left_out = f"; {report['left_out']:,} clips that not all runs have are left out" if report["left_out"] else ""
     console.print(f"{report['clips']:,} clips of {report['videos']:,} videos{left_out}")
-    models = {label: model["figures"] for label, model in report["models"].items()}
-    title = "mean ± sample sd over seeds; percent"
-    console.print(_table(title, models, _mean_cell, {k: len(m["runs"]) for k, m in report["models"].items()}))
+    console.print(_table(report["models"]))
     for label, change in report["differences"].items():
         title = f"{escape(label)} minus {escape(report['reference'])}; points, 95 % interval over videos"
         table = Table("", "difference", "interval", "se over seeds", "", title=title, title_justify="left")
@@ -344,20 +352,21 @@ def _print(report: Mapping[str, Any]) -> None:
         console.print(table)
 
 
-def _table(
-    title: str,
-    models: Mapping[str, Mapping[str, Any]],
-    cell: Callable[[Mapping[str, Any]], str],
-    seeds: Mapping[str, int],
-) -> Table:
-    names = list(dict.fromkeys(name for figures in models.values() for name in figures))
-    table = Table("", "seeds", *(SHOWN.get(name, name) for name in names), title=title, title_justify="left")
-    for label, figures in models.items():
-        cells = [cell(figures[name]) if name in figures else "–" for name in names]
-        table.add_row(escape(label), str(seeds[label]), *cells)
+def _table(models: Mapping[str, Mapping[str, Any]]) -> Table:
+    """Return a row per figure and a column per model."""
+    title = "mean ± sample sd over seeds, 95 % interval over videos"
+    seeds = [f"{escape(label)}, seeds: {len(model['runs'])}" for label, model in models.items()]
+    table = Table("%", *seeds, title=title, title_justify="left")
+    for name in dict.fromkeys(name for model in models.values() for name in model["figures"]):
+        cells = [_cell(model["figures"][name]) if name in model["figures"] else "–" for model in models.values()]
+        table.add_row(SHOWN.get(name, name), *cells)
     return table
 
 
-def _mean_cell(summary: Mapping[str, Any]) -> str:
+def _cell(summary: Mapping[str, Any]) -> str:
     text = f"{100 * summary['mean']:.1f}"
-    return text if summary["sd"] is None else f"{text} ± {100 * summary['sd']:.1f}"
+    if summary["sd"] is not None:
+        text += f" ± {100 * summary['sd']:.1f}"
+    if summary["low"] is not None:
+        text += f"  \\[{100 * summary['low']:.1f}, {100 * summary['high']:.1f}]"
+    return text

@@ -6,6 +6,7 @@ is then a 2-D one over N T pictures, a temporal one a 2-D one over pictures of T
 product, and none of them moves data. On a CPU this takes a third of the time of 3-D convolutions.
 """
 
+from pathlib import Path
 from typing import NamedTuple
 
 import torch
@@ -13,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional
 
 from leaplan.video.s3d_text import SentenceEmbedding
+from leaplan.video.weights import load_exactly, read_weights
 
 WIDTH = 512
 """Of a video embedding and of a sentence embedding."""
@@ -76,6 +78,26 @@ class S3D(nn.Module):
         maps = self.maxpool_5a(maps)  # (N, T/8, H/32, W/32, 832), rounded up
         pooled = self.mixed_5c(self.mixed_5b(maps)).mean((1, 2, 3))  # (N, 1024)
         return S3DOutput(self.fc(pooled), pooled)
+
+
+def load_s3d(path: Path, text: bool = False) -> S3D:
+    """Return the network with the weights in `path`, in evaluation mode.
+
+    Args:
+        path: The official `s3d_howto100m.pth`, or a .safetensors file with the same names.
+        text: Have the sentence branch, which then must be in the file; without it, the file's is left out.
+
+    Raises:
+        CheckpointError: Missing, damaged, or not an exact fit: tells what is missing, too many, or of another shape.
+    """
+    state = read_weights(path)
+    if not text:
+        state = {name: tensor for name, tensor in state.items() if not name.startswith("text_module.")}
+    with torch.device("meta"):
+        network = S3D(text)
+    network = network.to_empty(device="cpu")
+    load_exactly(network, state, path)
+    return network.eval()
 
 
 def space_to_depth(clips: Tensor) -> Tensor:
@@ -265,7 +287,8 @@ def _over_time(maps: Tensor, weight: Tensor, bias: Tensor | None) -> Tensor:
 
 def _folded(weight: Tensor, norm: nn.BatchNorm3d) -> tuple[Tensor, Tensor]:
     """Return the weight and bias of a convolution that does what `weight` and then `norm` do in evaluation."""
-    assert norm.running_mean is not None and norm.running_var is not None
+    assert norm.running_mean is not None
+    assert norm.running_var is not None
     scale = norm.weight * torch.rsqrt(norm.running_var + norm.eps)
     return weight * scale.view(-1, 1, 1, 1, 1), norm.bias - norm.running_mean * scale
 

@@ -150,9 +150,7 @@ class Decoders:
             if not self._wanted(video):
                 yield Ended(video)
                 return
-            with open_video(
-                video.path, reading.reader, frame_rate=video.frame_rate, timeout=reading.timeout
-            ) as frames:
+            with open_video(video.path, reading.reader, frame_rate=video.frame_rate, timeout=reading.timeout) as frames:
                 for clips in clips_of(frames, self._encoder, reading.batch):
                     yield Clips(video, clips)
                 yield Ended(video, frames.duration)

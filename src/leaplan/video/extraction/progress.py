@@ -14,27 +14,30 @@ class Progress:
     """Tells how many videos are done, on the error stream; the time left is estimated from the bytes of their files.
 
     Args:
-        videos: How many are to be extracted.
-        size: Bytes of all of them.
         quiet: Tell nothing.
     """
 
-    def __init__(self, videos: int, size: int, quiet: bool = False) -> None:
-        self.videos, self.size, self.quiet = videos, max(size, 1), quiet
+    def __init__(self, quiet: bool = False) -> None:
+        self.quiet, self.videos, self.size = quiet, 0, 0
         self.done, self.bytes_done, self.broken, self.seconds = 0, 0, 0, 0.0
         self._bar: Any = None
         self._started = self._told = time.monotonic()
 
     def __enter__(self) -> Self:
-        if not self.quiet and self.videos and sys.stderr.isatty():
-            self._bar, self._task = _bar(self.size)
+        if not self.quiet and sys.stderr.isatty():
+            self._bar, self._task = _bar()
             self._bar.start()
-            self._bar.update(self._task, note=self._note())
         return self
 
     def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: TracebackType | None) -> None:
         if self._bar is not None:
             self._bar.stop()
+
+    def expect(self, videos: int, size: int) -> None:
+        """Say that `videos` more are to be extracted, of `size` bytes in all."""
+        self.videos, self.size = self.videos + videos, self.size + size
+        if self._bar is not None:
+            self._bar.update(self._task, total=self.size, note=self._note())
 
     def add(self, outcome: Outcome) -> None:
         """Count a video. A broken one is told at once."""
@@ -76,11 +79,11 @@ def spoken(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 6000 else f"{seconds / 3600:.1f} h"
 
 
-def _bar(size: int) -> tuple[Any, Any]:
+def _bar() -> tuple[Any, Any]:
     from rich.console import Console
     from rich.progress import BarColumn, TextColumn, TimeRemainingColumn
     from rich.progress import Progress as Bars
 
     columns = (TextColumn("extracting"), BarColumn(), TimeRemainingColumn(), TextColumn("{task.fields[note]}"))
     bars = Bars(*columns, console=Console(stderr=True), speed_estimate_period=600.0)
-    return bars, bars.add_task("extracting", total=size, note="")
+    return bars, bars.add_task("extracting", total=None, note="")

@@ -82,9 +82,7 @@ def clips_of(video: VideoReader, encoder: "SecondsEncoder", batch: int) -> Itera
         yield torch.stack(clips)
 
 
-def _frames(
-    video: VideoReader, times: NDArray[np.float64], encoder: "SecondsEncoder"
-) -> Iterator[tuple[int, Tensor]]:
+def _frames(video: VideoReader, times: NDArray[np.float64], encoder: "SecondsEncoder") -> Iterator[tuple[int, Tensor]]:
     """Yield (place, frame (3, S, S)) at all of the ascending `times`."""
     begin, most = 0, 1  # the first run tells how large a frame is
     last = round(video.duration * video.frame_rate) - 1
@@ -114,7 +112,12 @@ def _run_end(times: NDArray[np.float64], numbers: NDArray[np.float64], begin: in
 
 
 def prepared(frames: Tensor, side: int, size: int) -> Tensor:
-    """Return `frames` (n, H, W, 3) uint8 with their short side `side`, cut to the central square, (n, 3, S, S)."""
+    """Return `frames` (n, H, W, 3) uint8 with their short side `side`, cut to the central square, (n, 3, S, S).
+
+    With `size` 0 they are left as they are, (n, 3, H, W).
+    """
+    if size == 0:
+        return frames.permute(0, 3, 1, 2)
     frames = resize(frames, short_side(frames.shape[1], frames.shape[2], side))
     top, left = (math.ceil((length - size) / 2) for length in frames.shape[1:3])
     return frames[:, top : top + size, left : left + size].permute(0, 3, 1, 2)

@@ -20,24 +20,8 @@ from leaplan.video.extraction.windows import RULE
 if TYPE_CHECKING:
     from leaplan.video.seconds import SecondsEncoder
 
-Precision = Literal["32", "16", "bf16"]
-AUTOCAST = {"16": torch.float16, "bf16": torch.bfloat16}
+Stored = Literal["float16", "float32"]
 FRAMES_OF_A_BATCH = 128
-
-
-@dataclass(frozen=True, slots=True)
-class Numbers:
-    """What, besides the encoder, decides the numbers.
-
-    Args:
-        precision: Of the network: "32", or mixed with "16" or "bf16".
-        dtype: Of the arrays on disk.
-        device: Where the network runs; it changes last digits only and is not compared.
-    """
-
-    precision: Precision = "32"
-    dtype: Literal["float16", "float32"] = "float32"
-    device: str = "cpu"
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,7 +31,7 @@ class Outcome:
     Args:
         id: Of the video.
         reason: Why it is broken, "" if it is not.
-        seconds: It lasts.
+        seconds, rows: It lasts, and has.
         size: Bytes of its file, of which the remaining time is estimated.
         fresh: It was extracted, or found broken, just now.
     """
@@ -55,6 +39,7 @@ class Outcome:
     id: str
     reason: str = ""
     seconds: float = 0.0
+    rows: int = 0
     size: int = 0
     fresh: bool = True
 
@@ -66,7 +51,7 @@ class Tally:
     Args:
         extracted, there: Videos extracted, and those that were before.
         broken: Reasons by id.
-        video_seconds: Length of what was extracted.
+        video_seconds, rows: Length of what was extracted, and rows of it.
         wall, decoding, encoding: Seconds in all, of the decoding threads (mean) and of the network.
     """
 
@@ -74,6 +59,7 @@ class Tally:
     there: int = 0
     broken: dict[str, str] = field(default_factory=dict)
     video_seconds: float = 0.0
+    rows: int = 0
     wall: float = 0.0
     decoding: float = 0.0
     encoding: float = 0.0
@@ -85,19 +71,25 @@ class Tally:
         elif outcome.fresh:
             self.extracted += 1
             self.video_seconds += outcome.seconds
+            self.rows += outcome.rows
         else:
             self.there += 1
 
 
-def settings_of(encoder: "SecondsEncoder", numbers: Numbers, reader: str) -> dict[str, object]:
-    """Return all that decides the numbers, as it stands in `features.json`."""
+def settings_of(encoder: "SecondsEncoder", dtype: Stored, reader: str) -> dict[str, object]:
+    """Return all that decides the numbers, as it stands in `features.json`.
+
+    Args:
+        encoder: Of the rows.
+        dtype: Of the arrays on disk.
+        reader: See `open_video`.
+    """
     clip = {"frames": encoder.frames, "rate": encoder.rate, "size": encoder.size, "short_side": encoder.short_side}
     network = {"name": encoder.name, "width": encoder.width, **clip, **encoder.settings()}
     exact = "exact" if reader in ("auto", "pyav") else reader
     return {
         "encoder": network,
-        "precision": numbers.precision,
-        "dtype": numbers.dtype,
+        "dtype": dtype,
         "frames_by": exact,
         "rows_per_second": 1,
         "rows": RULE,
@@ -134,7 +126,7 @@ def extract(
     videos: Sequence[VideoFile],
     folder: FeatureFolder,
     encoder: "SecondsEncoder",
-    numbers: Numbers,
+    dtype: Stored,
     reading: Reading,
     told: Callable[[Outcome], object] = lambda _: None,
     tally: Tally | None = None,
@@ -146,7 +138,7 @@ def extract(
     Args:
         videos: To extract, such as `sort_out` gives.
         folder: Where to.
-        encoder, numbers, reading: How.
+        encoder, dtype, reading: How; see `settings_of` and `Reading`.
         told: Called with the outcome of each video.
         tally: Counted on, so that it is known also after an interruption.
 
@@ -163,10 +155,10 @@ def extract(
             for message in decoders:
                 if isinstance(message, Clips):
                     with _timed(tally):
-                        encoded = encode(encoder, message.clips, numbers)
+                        encoded = encode(encoder, message.clips, dtype)
                     rows.setdefault(message.video.id, []).append(encoded)
                     continue
-                outcome = _finish(folder, message, rows.pop(message.video.id, []), numbers, reading)
+                outcome = _finish(folder, message, rows.pop(message.video.id, []), dtype, reading)
                 tally.add(outcome)
                 told(outcome)
     finally:
@@ -175,19 +167,18 @@ def extract(
     return tally
 
 
-def encode(encoder: "SecondsEncoder", clips: Tensor, numbers: Numbers) -> NDArray[np.floating]:
+def encode(encoder: "SecondsEncoder", clips: Tensor, dtype: Stored) -> NDArray[np.floating]:
     """Return the rows (n, D) of clips (n, T, 3, S, S) as they are written."""
-    kind = numbers.device.split(":")[0]
-    mixed = AUTOCAST.get(numbers.precision)
-    with torch.inference_mode(), torch.autocast(kind, mixed or torch.bfloat16, enabled=mixed is not None):
-        encoded = _encoded(encoder, clips)
+    encoded = _encoded(encoder, clips)
     with np.errstate(over="ignore"):  # beyond float16 is infinity, and told as such
-        return encoded.float().cpu().numpy().astype(numbers.dtype)
+        rows: NDArray[np.floating] = encoded.float().cpu().numpy().astype(dtype)
+    return rows
 
 
 def _encoded(encoder: "SecondsEncoder", clips: Tensor) -> Tensor:
     try:
-        return encoder.encode(clips)
+        with torch.inference_mode():
+            return encoder.encode(clips)
     except torch.OutOfMemoryError as error:
         raise ConfigError(f"{len(clips)} rows at once do not fit the memory", "Fewer at once:  --batch") from error
 
@@ -200,19 +191,20 @@ def _timed(tally: Tally) -> Iterator[None]:
 
 
 def _finish(
-    folder: FeatureFolder, ended: Ended, rows: list[NDArray[np.floating]], numbers: Numbers, reading: Reading
+    folder: FeatureFolder, ended: Ended, rows: list[NDArray[np.floating]], dtype: Stored, reading: Reading
 ) -> Outcome:
     """Write the array of a video that has ended, or put it in quarantine."""
     video, size = ended.video, video_size(ended.video)
     if ended.error is None and not rows:  # somebody else has done it meanwhile
         return Outcome(video.id, fresh=False)
-    reason = _fault(ended) or _unusable(video, rows, numbers)
+    reason = _fault(ended) or _unusable(video, rows, dtype)
     if reason:
         folder.quarantine(video, reason)
         return Outcome(video.id, reason, size=size)
-    told = {"seconds": round(ended.seconds, 6), "batch": reading.batch, "device": numbers.device.split(":")[0]}
-    folder.save(video, np.concatenate(rows), told)
-    return Outcome(video.id, "", ended.seconds, size)
+    told = {"seconds": round(ended.seconds, 6), "batch": reading.batch}
+    array = np.concatenate(rows)
+    folder.save(video, array, told)
+    return Outcome(video.id, "", ended.seconds, len(array), size)
 
 
 def _fault(ended: Ended) -> str:
@@ -227,11 +219,11 @@ def _fault(ended: Ended) -> str:
     return f"unexpected {type(error).__name__}: {error}"
 
 
-def _unusable(video: VideoFile, rows: Sequence[NDArray[np.floating]], numbers: Numbers) -> str:
+def _unusable(video: VideoFile, rows: Sequence[NDArray[np.floating]], dtype: Stored) -> str:
     finite = np.concatenate([np.isfinite(part).all(axis=1) for part in rows])  # (S,)
     if finite.all():
         return ""
-    cause = "" if numbers.precision == "32" and numbers.dtype == "float32" else "; float32 may mend that"
+    cause = "" if dtype == "float32" else "; --dtype float32 may mend that"
     return f"{video.path}: the features of second {int(np.argmin(finite))} are NaN or infinite{cause}"
 
 
