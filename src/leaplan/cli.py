@@ -219,7 +219,7 @@ class LeaplanCLI(LightningCLI):
         if "val" in self.datamodule.splits:
             return str(self.model.monitor)
         if self.settings.final == "val":
-            raise ConfigError("there are no validation data to evaluate on", "Set --data.validation 0.1, or --final test")
+            raise ConfigError("there are no validation data to evaluate on", "Set --data.validation 0.1 or --final test")
         return ""
 
     def after_fit(self) -> None:
@@ -260,7 +260,7 @@ def main(args: list[str]) -> int:
     except MisconfigurationException as error:
         raise ConfigError(f"the trainer cannot run like this: {error}", "Mend the trainer's settings") from error
     except Exception as error:
-        mistake = users_mistake(error)  # the parser wraps what a constructor says
+        mistake = users_mistake(error) or other_process(error)  # the parser wraps what a constructor says
         if mistake is None:
             raise
         raise mistake from error
@@ -272,6 +272,15 @@ def users_mistake(error: BaseException | None) -> UserError | None:
     while error is not None and not isinstance(error, UserError):
         error = error.__cause__ or error.__context__
     return error
+
+
+def other_process(error: BaseException) -> UserError | None:
+    """Return what to say where a collective failed because another process of this run has ended."""
+    if not torch.distributed.is_initialized():
+        return None
+    lost = isinstance(error, torch.distributed.DistBackendError) or "closed by peer" in str(error).lower()
+    what = "another process of this run ended before this one"
+    return UserError(what, "Its message tells why; training continues with the same command") if lost else None
 
 
 def quiet() -> None:

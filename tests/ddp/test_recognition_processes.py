@@ -18,7 +18,7 @@ from leaplan.recognition.backbones import UniFormerV2
 from leaplan.recognition.blocks import LocalRelation
 from leaplan.recognition.encoder import UniFormerV2Encoder
 from leaplan.records import RecognitionProblem
-from tests.ddp.test_cli_processes import TWO, leaplan
+from tests.ddp.test_cli_processes import SECONDS, TWO, leaplan, started
 from tests.small_leap import leap_experiment
 from tests.small_niv import write_small_niv
 from tests.test_leap import scores_of
@@ -93,6 +93,21 @@ class SharedStatistics:
             if isinstance(relation, LocalRelation):
                 relation.norm = SharedBatchNorm(relation.norm.num_features)
         return network
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("broken", [0, 1])
+def test_a_broken_film_that_one_of_two_processes_meets_ends_both_without_a_traceback(tmp_path, broken):
+    root = write_films(tmp_path / "films", test=2)
+    config = experiment(tmp_path, root)
+    assert main(["fit", "--config", str(config), "--final", "none"]) == 0
+    video = read_niv(root).of_split("test")[broken]
+    (root / "niv" / "videos" / f"{video.id}.mp4").write_bytes(b"")
+    process = started("test", "--config", config, "--batch_size", "1", *TWO)
+    _, error = process.communicate(timeout=SECONDS)
+    assert process.returncode != 0
+    assert f"{video.id}.mp4" in error
+    assert "Traceback" not in error
 
 
 @pytest.mark.slow
