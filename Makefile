@@ -94,6 +94,7 @@ bench: setup  ## Measure speed and memory
 	$(BIN)/leaplan bench chat
 	$(BIN)/leaplan bench programs
 	$(BIN)/leaplan bench recogniser
+	$(BIN)/leaplan bench clips --seconds 1
 
 clean:  ## Remove the virtual environment and caches; runs stay
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache src/*.egg-info
