@@ -13,6 +13,7 @@ VERBS = {
     "predict": ("leaplan.cli", "write a run's plans for the test windows"),
     "study": ("leaplan.study", "run variants of an experiment with several seeds, and print tables"),
     "check-data": ("leaplan.data.check", "tell what a dataset folder holds, lacks, and how to mend it"),
+    "extract-features": ("leaplan.extract_features", "turn videos into features, a row per second"),
     "describe-steps": ("leaplan.describe_steps", "have a language model describe steps, and the states around them"),
     "generate-programs": ("leaplan.programs.generate", "make action programs for clips, by rules or a language model"),
     "check-programs": ("leaplan.programs.check_programs", "check any file of action programs, and tell all faults"),

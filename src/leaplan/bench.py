@@ -13,6 +13,7 @@ SUBJECTS = {
         "UniFormerV2 per clip, decoding, and which of them bounds a run; --size b16, --device cuda",
     ),
     "clips": ("leaplan.data.bench", "clips from films, decoded each time and from the cache on disk"),
+    "extract": ("leaplan.bench_extract", "videos to features, and which of decoding and network bounds it"),
     "language": ("leaplan.planning.bench", "plans along a trie of labels, and the memory of a 7B model"),
     "chat": ("leaplan.text.chat.bench", "requests to a language model's server on this machine"),
     "programs": ("leaplan.programs.bench", "action programs by rules: made, checked, encoded"),
