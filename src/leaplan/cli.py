@@ -219,7 +219,7 @@ class LeaplanCLI(LightningCLI):
         if "val" in self.datamodule.splits:
             return str(self.model.monitor)
         if self.settings.final == "val":
-            raise ConfigError("there are no validation data to evaluate on", "Set --data.validation 0.1 or --final test")
+            raise ConfigError("there are no validation data to evaluate on", "Set --data.validation, or --final test")
         return ""
 
     def after_fit(self) -> None:

@@ -297,7 +297,7 @@ def load_kitchens(root: Path, horizon: int) -> CaptainCook4D:
     return data
 
 
-@pytest.fixture(scope="module", params=[3, 4])
+@pytest.fixture(scope="module", params=[3, pytest.param(4, marks=pytest.mark.slow)])
 def kitchens(shared, request) -> CaptainCook4D:
     return load_kitchens(shared / "data", request.param)
 
