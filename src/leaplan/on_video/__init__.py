@@ -1,0 +1,1 @@
+"""The verbs that answer for a video: `plan` and `recognise`."""

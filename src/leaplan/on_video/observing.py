@@ -1,0 +1,198 @@
+"""What a planner sees of a video or of two images: rows of features, made as those were that it was trained on."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Literal, Protocol, cast
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image, ImageOps
+from torch import Tensor
+
+from leaplan.data.sources import Features
+from leaplan.errors import DataError
+from leaplan.on_video.readable import clock
+from leaplan.on_video.same_encoder import Eyes
+from leaplan.video.extraction.windows import looked_at, prepared, rows_of
+from leaplan.video.extraction.worker import encode
+from leaplan.video.reader import VideoReader, open_video
+
+RUN_FRAMES = 16  # decoded in one call
+TOLERANCE = 0.05  # seconds by which a goal may be beyond the end: people tell times in tenths
+
+
+class Rows(Protocol):
+    """Rows of features that are made when they are asked for."""
+
+    def __len__(self) -> int:
+        """Return how many there are."""
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return those at `rows` (n,), float32 (n, D)."""
+
+
+class VideoRows:
+    """The rows of a video: of each that is asked for, its own frames are decoded, and no others.
+
+    A row is what `leaplan extract-features` writes of that second.
+
+    Args:
+        video: An open reader.
+        eyes: The encoder.
+    """
+
+    def __init__(self, video: VideoReader, eyes: Eyes) -> None:
+        self.video, self.eyes, self.duration = video, eyes, video.duration
+
+    def __len__(self) -> int:
+        """Return one for each second that has begun."""
+        return rows_of(self.duration)
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return rows float32 (n, D) of the seconds `rows` (n,)."""
+        once, places = np.unique(rows, return_inverse=True)
+        encoder = self.eyes.encoder
+        times = looked_at(len(self), encoder.frames, encoder.rate, self.duration)[once]  # (m, T)
+        wanted, looks = np.unique(times, return_inverse=True)
+        frames = torch.cat(
+            [self._frames(part) for part in np.split(wanted, range(RUN_FRAMES, len(wanted), RUN_FRAMES))]
+        )
+        clips = frames[torch.from_numpy(looks.reshape(times.shape))]  # (m, T, 3, S, S)
+        return encode(encoder, clips, self.eyes.dtype).astype(np.float32)[places]
+
+    def _frames(self, times: NDArray[np.float64]) -> Tensor:
+        """Return the frames at `times` as the encoder takes them (n, 3, S, S)."""
+        decoded = torch.from_numpy(self.video.frames_at(times.tolist()))
+        return prepared(decoded, self.eyes.encoder.short_side, self.eyes.encoder.size)
+
+
+class ImageRows:
+    """A second in which nothing moves: an image instead of each of its frames.
+
+    Args:
+        image: uint8 (H, W, 3), RGB.
+        eyes: The encoder.
+    """
+
+    def __init__(self, image: NDArray[np.uint8], eyes: Eyes) -> None:
+        self.image, self.eyes = image, eyes
+
+    def __len__(self) -> int:
+        """Return 1: all seconds are the same."""
+        return 1
+
+    def __getitem__(self, rows: NDArray[np.int64]) -> NDArray[np.float32]:
+        """Return the same row as often as is asked for, float32 (n, D)."""
+        encoder = self.eyes.encoder
+        frame = prepared(torch.from_numpy(self.image)[None], encoder.short_side, encoder.size)  # (1, 3, S, S)
+        row = encode(encoder, frame.expand(encoder.frames, -1, -1, -1)[None], self.eyes.dtype)  # (1, D)
+        return row.astype(np.float32).repeat(len(rows), axis=0)
+
+
+# --- start and goal
+
+
+class Moments:
+    """Start and goal as two moments of a video. Nothing between them is decoded that `source` does not look at.
+
+    Args:
+        video: A file, or a folder or tar of pictures.
+        start, goal: Seconds.
+        frame_rate: Of pictures.
+        timeout: Seconds that a run of frames may take.
+    """
+
+    def __init__(
+        self, video: Path, start: float, goal: float, frame_rate: float | None = None, timeout: float = 60.0
+    ) -> None:
+        self.video, self.start, self.goal = video, start, goal
+        self.frame_rate, self.timeout = frame_rate, timeout
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What people call them."""
+        return clock(self.start), clock(self.goal)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is looked at."""
+        return {"video": str(self.video), "start": {"seconds": self.start}, "goal": {"seconds": self.goal}}
+
+    def see(self, eyes: Eyes, source: Features) -> tuple[Tensor, Tensor]:
+        """Return start and goal (1, S, D), pooled as `source` pools what training sees.
+
+        Raises:
+            DataError: The goal is beyond the video, or it cannot be read.
+        """
+        with self._opened(eyes.reader) as video:
+            rows = VideoRows(video, eyes)
+            return _pooled(rows, self.start, source, "start"), _pooled(rows, self.goal, source, "goal")
+
+    def pictures(self, eyes: Eyes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return the frames (H, W, 3) at start and goal."""
+        with self._opened(eyes.reader) as video:
+            end = video.duration
+            start, goal = (video.frames_at([min(time, end)])[0] for time in (self.start, self.goal))
+        return start, goal
+
+    @contextmanager
+    def _opened(self, reader: str) -> Iterator[VideoReader]:
+        with open_video(self.video, reader, frame_rate=self.frame_rate, timeout=self.timeout) as video:
+            if self.goal > video.duration + TOLERANCE:
+                what = f"the goal at {clock(self.goal)} is beyond {self.video}, which ends at {clock(video.duration)}"
+                raise DataError(what, "Give a time within the video")
+            yield video
+
+
+class Images:
+    """Start and goal as two images.
+
+    Args:
+        start, goal: Files.
+    """
+
+    def __init__(self, start: Path, goal: Path) -> None:
+        self.start, self.goal = start, goal
+
+    @property
+    def names(self) -> tuple[str, str]:
+        """What people call them."""
+        return self.start.name, self.goal.name
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is looked at."""
+        return {"video": None, "start": {"image": str(self.start)}, "goal": {"image": str(self.goal)}}
+
+    def see(self, eyes: Eyes, source: Features) -> tuple[Tensor, Tensor]:
+        """Return start and goal (1, S, D); each image stands for all frames of its seconds.
+
+        Raises:
+            DataError: A file is no image.
+        """
+        start, goal = (ImageRows(picture, eyes) for picture in self.pictures(eyes))
+        return _pooled(start, 0.0, source, "start"), _pooled(goal, 0.0, source, "goal")
+
+    def pictures(self, eyes: Eyes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
+        """Return both (H, W, 3)."""
+        return read_image(self.start), read_image(self.goal)
+
+
+def _pooled(rows: Rows, time: float, source: Features, end: Literal["start", "goal"]) -> Tensor:
+    """Return what `source` sees at `time` (1, S, D); of `rows` only those that it looks at are made."""
+    seconds = source.start_seconds if end == "start" else source.goal_seconds
+    return torch.from_numpy(source._look(cast(Any, rows), time, seconds))[None]
+
+
+def read_image(path: Path) -> NDArray[np.uint8]:
+    """Return a picture (H, W, 3), RGB, upright.
+
+    Raises:
+        DataError: It cannot be read as one.
+    """
+    try:
+        with Image.open(path) as image:
+            return np.array(ImageOps.exif_transpose(image).convert("RGB"))
+    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
+        reason = getattr(error, "strerror", None) or "it is none that Pillow knows"
+        raise DataError(f"{path} cannot be read as an image: {reason}", "Give a .jpg or .png file") from error

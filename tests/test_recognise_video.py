@@ -1,0 +1,146 @@
+"""From a video to actions along time: what `predict` says of a segment, readable programs, an honest timeline."""
+
+import json
+from itertools import pairwise
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from leaplan.__main__ import main
+from leaplan.data.frames import Frames
+from leaplan.data.niv import read_niv
+from leaplan.data.sources import Features
+from leaplan.data.views import ActionClips, AnticipationClips
+from leaplan.errors import ConfigError
+from leaplan.on_video.opened_run import open_run
+from leaplan.on_video.recognise import refuse_features, windows_of
+from leaplan.on_video.recognised import Recognised, Window, recognise
+from leaplan.programs.language import LEAP, Program, SubAction
+from leaplan.programs.parse import parse
+from tests.test_leap_frames import experiment, write_films
+
+
+@pytest.fixture(scope="module")
+def root(tmp_path_factory) -> Path:
+    return write_films(tmp_path_factory.mktemp("films"))
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, root) -> Path:
+    """A finished run on films, with its scores of the test clips."""
+    folder = tmp_path_factory.mktemp("recogniser")
+    assert main(["fit", "--config", str(experiment(folder, root, epochs=1))]) == 0
+    return folder / "runs" / "small"
+
+
+@pytest.fixture(scope="module")
+def opened(run):
+    return open_run(run, "recognition")
+
+
+def test_a_window_that_is_a_segment_gets_the_scores_of_predict(run, opened, root):
+    with np.load(run / "predictions" / "test.npz") as file:
+        scores = dict(zip(file["sample_id"].tolist(), file["action"], strict=True))
+    names = [step.name for step in opened.data.annotations.vocabulary.steps]
+    for video in read_niv(root).of_split("test"):
+        windows = [(segment.start, segment.stop) for segment in video.segments]
+        path = root / "niv" / "videos" / f"{video.id}.mp4"
+        found = recognise(opened, path, windows, None, len(names), 30.0, 3)
+        for segment, window in zip(video.segments, found.windows, strict=True):
+            likely = dict(window.likely["action_head"])
+            ours = [likely[name] for name in names]
+            assert ours == pytest.approx(np.exp(scores[segment.id]), abs=1e-5)
+
+
+def test_programs_are_readable_text_that_parses(opened, root):
+    found = recognise(opened, root / "niv" / "videos" / "valid_0.mp4", [(0.0, 2.0), (2.0, 4.0)], None, 3, 30.0, 8)
+    for window in found.as_json()["windows"]:
+        program = parse(window["program"], LEAP)
+        assert program.verb == window["likely"]["action_head"][0][0]
+        assert len(program.body) <= 4
+
+
+def test_the_verb_tells_a_film_along_time(run, root, tmp_path, capsys):
+    video = root / "niv" / "videos" / "valid_0.mp4"
+    command = ["recognise", str(video), "--checkpoint", str(run), "--every", "0.5", "--window", "1"]
+    assert main([*command, "--json", str(tmp_path / "actions.json")]) == 0
+    said = capsys.readouterr().out
+    answer = json.loads((tmp_path / "actions.json").read_text())
+    assert answer.keys() == {"schema", "leaplan", "run", "video", "windows", "timeline"}
+    assert {key for each in answer["windows"] for key in each} == {"start", "stop", "likely", "program"}
+    assert {key for each in answer["timeline"] for key in each} == {
+        *("start", "stop", "action", "probability", "program")
+    }
+    assert answer["timeline"][0]["action"] in said
+    assert answer["timeline"][0]["start"] == 0
+    assert answer["timeline"][-1]["stop"] == pytest.approx(answer["windows"][-1]["stop"])
+    assert all(a["stop"] == b["start"] for a, b in pairwise(answer["timeline"]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--start", "9:00"], "nothing is left of"),
+        (["--stop", "9:00"], "--stop 9:00 is beyond"),
+        (["--start", "0:03", "--stop", "0:02"], "nothing is left of"),
+        (["--root", "/dev/null/nowhere"], "dataset that it was trained on, which is not at hand"),
+    ],
+)
+def test_what_does_not_fit_the_film_is_refused(run, root, words, message, capsys):
+    video = str(root / "niv" / "videos" / "valid_0.mp4")
+    assert main(["recognise", video, "--checkpoint", str(run), *words]) == 2
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("words", [["--every", "0"], ["--window", "-1"], ["--every", "nan"]])
+def test_windows_of_no_length_are_refused(words, tmp_path, capsys):
+    assert main(["recognise", "film.mp4", "--checkpoint", str(tmp_path), *words]) == 2
+    assert "it must be 0.05 seconds at least" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("view", "source", "message"),
+    [
+        (ActionClips(), Features(), "recognises from Features, not from frames\n.*leap_recognise_kitchen"),
+        (AnticipationClips(), Frames(), "the run anticipates"),
+    ],
+)
+def test_runs_that_do_not_look_at_frames_of_an_action_are_refused(view, source, message):
+    with pytest.raises(ConfigError, match=message):
+        refuse_features(SimpleNamespace(view=view, source=source))
+
+
+def test_windows_cover_the_film_to_its_end():
+    assert windows_of(0.0, 5.0, 1.0, 2.0) == [(0, 2), (1, 3), (2, 4), (3, 5)]
+    assert windows_of(0.0, 5.5, 1.0, 2.0)[-2:] == [(3.0, 5.0), (3.5, 5.5)]
+    assert windows_of(1.25, 2.5, 1.0, 2.0) == [(1.25, 2.5)]  # a segment that is shorter than a window is one
+    assert len(windows_of(0.0, 0.9, 0.1, 0.3)) == 7  # no window is lost to rounding
+
+
+def window(start: float, stop: float, action: str, probability: float, verb: str = "grasp") -> Window:
+    program = Program(action, (), ("cup",), (), (SubAction(verb, "cup"),))
+    return Window(start, stop, {"action_head": [(action, probability)]}, program)
+
+
+def test_neighbours_with_the_same_action_are_one_part_of_the_timeline_told_as_the_surest():
+    windows = (
+        *(window(0, 2, "wash", 0.5), window(1, 3, "wash", 0.75), window(2, 4, "wash", 0.5, "move")),
+        *(window(3, 5, "cut", 0.5), window(4, 6, "wash", 0.5)),
+    )
+    timeline = Recognised("run", Path("film.mp4"), windows).timeline
+    told = [(part.start, part.stop, *part.action, part.calls) for part in timeline]
+    assert told == [
+        (0, 3.5, "wash", 0.75, "grasp(cup)"),
+        (3.5, 4.5, "cut", 0.5, "grasp(cup)"),
+        (4.5, 6, "wash", 0.5, "grasp(cup)"),
+    ]
+
+
+def test_a_cached_run_looks_at_frames_all_the_same(opened, monkeypatch, root):
+    video = root / "niv" / "videos" / "valid_0.mp4"
+    before = recognise(opened, video, [(1.0, 2.0)], None, 3, 30.0, 1)
+    monkeypatch.setattr(opened.module, "cached", True)
+    assert recognise(opened, video, [(1.0, 2.0)], None, 3, 30.0, 1).windows == before.windows
