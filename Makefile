@@ -6,6 +6,7 @@ CONFIG    ?=
 DATA_ROOT ?=
 SEEDS     ?=
 ARGS      ?=
+BENCHES   ?= planner language chat programs recogniser clips
 
 BIN     := $(VENV)/bin
 ROOT    := $(if $(DATA_ROOT),--root $(DATA_ROOT))
@@ -13,6 +14,7 @@ PLAN    := $(or $(CONFIG),configs/experiment/planllm_synthetic_t3.yaml)
 LEAP    := configs/experiment/leap_
 
 .DEFAULT_GOAL := help
+
 .PHONY: help setup setup-dev train-planllm train-leap programs test test-slow lint typecheck bench clean
 
 help:  ## Print this help
@@ -78,7 +80,7 @@ test: setup-dev  ## Run the fast tests
 	$(BIN)/python -m pytest -n auto --dist loadfile
 
 test-slow: setup-dev  ## Run the slow tests
-	$(BIN)/python -m pytest -m slow -n auto --dist loadfile
+	$(BIN)/python -m pytest -m slow -n auto --dist loadfile --durations 12
 
 lint: setup-dev  ## Check style
 	$(BIN)/ruff check .
@@ -87,14 +89,8 @@ lint: setup-dev  ## Check style
 typecheck: setup-dev  ## Check types
 	$(BIN)/mypy
 
-bench: setup  ## Measure speed and memory
-	$(BIN)/leaplan bench planner
-	$(BIN)/leaplan bench planner --preset paper
-	$(BIN)/leaplan bench language
-	$(BIN)/leaplan bench chat
-	$(BIN)/leaplan bench programs
-	$(BIN)/leaplan bench recogniser
-	$(BIN)/leaplan bench clips --seconds 1
+bench: setup  ## Measure speed and memory (BENCHES="planner recogniser" for some)
+	@set -e; for each in $(BENCHES); do $(BIN)/leaplan bench $$each; done
 
 clean:  ## Remove the virtual environment and caches; runs stay
 	rm -rf $(VENV) build dist .mypy_cache .pytest_cache .ruff_cache src/*.egg-info
