@@ -8,9 +8,8 @@ from torch import Tensor
 
 from leaplan.errors import ConfigError
 from leaplan.recognition.encoder import UniFormerV2Encoder
+from leaplan.video.seconds import DTYPES, Precision
 from leaplan.video.weights import content_hash
-
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
 
 
 class UniFormerV2Seconds:
@@ -43,7 +42,7 @@ class UniFormerV2Seconds:
         size: int = 224,
         short_side: int = 256,
         device: str | torch.device = "cpu",
-        precision: Literal["fp32", "bf16", "fp16"] = "fp32",
+        precision: Precision = "fp32",
         allow_random: bool = False,
     ) -> None:
         if not weights and not allow_random:

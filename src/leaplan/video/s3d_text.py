@@ -80,7 +80,6 @@ def _unreadable(path: Path, error: Exception) -> DataError:
     if "pickle" in str(error) and not isinstance(error, EOFError):
         return DataError(
             f"{path} holds pickled objects, which are never unpickled: a pickle can run any program",
-            f"""If you trust it, save its words as text:  python -c "import numpy as np; """
-            f"""np.save('words.npy', np.load('{path.name}', allow_pickle=True).astype(str))\"""",
+            "Give a copy that holds its words as text (dtype U)",
         )
     return DataError(f"{path} cannot be read: {error}", "Download it again")
