@@ -2,19 +2,17 @@
 
 A cache is a folder of memory-mapped arrays whose name is a hash of everything that decides its content: clips,
 sizes, sampling, and the names, sizes and times of the video files. Whatever of these changes, another folder is
-used; old ones may be deleted at any time. A row is flagged only after it is written and flushed, so that a run may
-be killed anywhere; a row whose checksum is wrong counts as missing.
+used; old ones may be deleted at any time. A row is flagged only after it is written, so that a run may be killed
+anywhere; a row whose checksum is wrong counts as missing.
 """
 
-import fcntl
 import hashlib
 import json
 import os
 import shutil
 import warnings
 import zlib
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -24,7 +22,7 @@ from numpy.lib.format import open_memmap
 from numpy.typing import NDArray
 
 from leaplan.errors import DataError
-from leaplan.writing import write_json
+from leaplan.writing import alone, write_json
 
 VERSION = 1
 HEAD = 5  # of a row of the index: frames, height, width, spans, checksum
@@ -87,7 +85,7 @@ class ClipCache:
         self._full = False
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            with _alone(folder / ".lock"):
+            with alone(folder / ".lock"):
                 self._make_unless_whole()
         except OSError as error:
             raise DataError(
@@ -128,7 +126,6 @@ class ClipCache:
             for name, part in (("frames", pixels), ("index", row), ("done", np.ones(1, np.uint8))):
                 array = arrays[name]
                 _write_at(self._files[name], part, array.offset + clip * array.strides[0])
-                os.fsync(self._files[name])  # in this order: the flag is set last
         except OSError as error:
             self._full = True
             warnings.warn(f"the cache {self.folder} takes no more clips: {error}", stacklevel=2)
@@ -192,11 +189,3 @@ def _write_at(file: int, part: NDArray[Any], offset: int) -> None:
     while left:
         written = os.pwrite(file, left, offset)
         left, offset = left[written:], offset + written
-
-
-@contextmanager
-def _alone(path: Path) -> Iterator[None]:
-    """Let one process at a time pass."""
-    with path.open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield

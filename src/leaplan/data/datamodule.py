@@ -191,12 +191,17 @@ class VideoDataModule(LightningDataModule):
         """Return the clips of `split`, after `setup`."""
         return self._clips[split]
 
-    def window_bank(self, split: str) -> tuple[ClipSplit, torch.Tensor]:
-        """Return every window of the clips of `split` once, and where each clip's windows are among them (M, W)."""
+    def window_bank(self, split: str) -> tuple[ClipSplit, torch.Tensor, Path | None]:
+        """Return every window of the clips of `split` once, as a clip of its own.
+
+        Also where each clip's windows are among them (M, W), and the folder that may keep what is seen in them for
+        later runs: whatever decides their frames decides its name. None without a cache.
+        """
         source = cast(ClipSource, self.source)
         windows, at = unique_windows(self._clips[split].clips)
         seen = source.clips(windows, self.folder, False)
-        return ClipSplit(windows, seen, self.annotations.vocabulary), at
+        cache = getattr(seen, "cache", None)
+        return ClipSplit(windows, seen, self.annotations.vocabulary), at, cache and cache.folder
 
     @property
     def problem(self) -> PlanningProblem | RecognitionProblem:

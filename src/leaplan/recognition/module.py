@@ -18,7 +18,7 @@ from leaplan.recognition.network import Recogniser, Recognition
 from leaplan.recognition.outcome import Recognised, RecognitionOutcome, figures
 from leaplan.recognition.program_head import ProgramLogits
 from leaplan.recognition.program_metrics import ProgramMetrics
-from leaplan.recognition.window_cache import cached_windows, content_hash
+from leaplan.recognition.window_cache import cached_windows, file_hash
 from leaplan.records import RecognitionProblem
 from leaplan.training.checkpoints import load_part, refuse_misfit, refuse_other, trainable_state
 from leaplan.training.optim import adamw, warmup_cosine
@@ -235,9 +235,8 @@ class RecognitionModule(LightningModule):
     def _look_once(self, *splits: str) -> None:
         if self.cached and self.network is not None:
             data: Any = self.trainer.datamodule
-            key = content_hash(Path(self.start_from)) if self.start_from else "random"
             for split in splits:
-                cached_windows(self.network, data, split, self.trainer, self.device, key)
+                cached_windows(self.network, data, split, Path(self.trainer.default_root_dir), self.device)
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
         """Return L_AP of a batch; every process scales its part so that their mean is that of the whole batch."""
@@ -347,7 +346,7 @@ class RecognitionModule(LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep trainable weights only, and say what they were trained for."""
-        frozen = {"started from": content_hash(Path(self.start_from))} if self.freeze_seen and self.start_from else {}
+        frozen = {"started from": file_hash(Path(self.start_from))} if self.freeze_seen and self.start_from else {}
         checkpoint["leaplan"] = {"task": "recognition", "for": {**self.identity, **frozen}}
         checkpoint["state_dict"] = trainable_state(self)
 
@@ -359,6 +358,6 @@ class RecognitionModule(LightningModule):
         """
         expected = dict(self.identity)
         if self.freeze_seen and self.start_from:
-            expected["started from"] = content_hash(Path(self.start_from))
+            expected["started from"] = file_hash(Path(self.start_from))
         refuse_other(checkpoint["leaplan"].get("for", {}), expected, "the checkpoint")
         refuse_misfit(self, checkpoint["state_dict"], "the checkpoint")

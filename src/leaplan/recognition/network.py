@@ -138,10 +138,13 @@ class Recogniser(nn.Module):
         found = None if program is None else ProgramLogits(*map(placed, program))
         return WindowSeen(placed(pooled), found, self._summary(found))
 
+    @property
+    def summarises(self) -> bool:
+        """Whether classes are read from the programs of windows."""
+        return self.program is not None and self.aggregate is not None and self.aggregate.reads_programs
+
     def _summary(self, program: ProgramLogits | None) -> Tensor | None:
-        if program is None or self.aggregate is None or not self.aggregate.reads_programs:
-            return None
-        return summarise(program, self.tail)
+        return summarise(program, self.tail) if program is not None and self.summarises else None
 
     def classify(self, seen: WindowSeen, window_mask: Tensor) -> ClassLogits:
         """Return verb, noun and action logits (N, classes) from W windows; None for what is left out.
