@@ -9,8 +9,9 @@ import torch
 
 from leaplan.compare import main
 from leaplan.errors import ConfigError, DataError
+from leaplan.recognition.gathering import RecognitionOutcome
 from leaplan.recognition.metrics import Labels, Scores, recognition_scores
-from leaplan.recognition.outcome import RecognitionOutcome, pairs_of, read_scores, write_scores
+from leaplan.recognition.outcome import pairs_of, read_scores, write_scores
 from leaplan.records import Step, Vocabulary
 from tests.recognition.test_outcome import Clip
 

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 import torch
 
+from leaplan.recognition.gathering import RecognitionMetrics
 from leaplan.recognition.metrics import (
     Labels,
     Pairs,
-    RecognitionMetrics,
     Scores,
     best_pairs,
     class_mean_recall,

@@ -8,9 +8,9 @@ import pytest
 import torch
 
 from leaplan.errors import DataError
-from leaplan.recognition.metrics import Labels, RecognitionMetrics, Scores, recognition_scores, subset_masks
+from leaplan.recognition.gathering import RecognitionMetrics, RecognitionOutcome
+from leaplan.recognition.metrics import Labels, Scores, recognition_scores, subset_masks
 from leaplan.recognition.outcome import (
-    RecognitionOutcome,
     averaged,
     figures,
     pairs_of,

@@ -10,9 +10,10 @@ import pytest
 import torch
 
 from leaplan.errors import ConfigError, DataError, ProblemList
+from leaplan.recognition.gathering import RecognitionOutcome
 from leaplan.recognition.intervals import Resampling, accuracy_share, differences, recall_share, with_intervals
 from leaplan.recognition.metrics import Labels, Pairs, Scores, recall
-from leaplan.recognition.outcome import RecognitionOutcome, write_scores
+from leaplan.recognition.outcome import write_scores
 from leaplan.recognition.submission import SupervisionLevels, read_submission, write_submission
 from leaplan.records import Step, Vocabulary
 from leaplan.score import main

@@ -12,13 +12,11 @@ smaller class id comes first; a score that is not a number comes last. An action
 Scores are fractions from 0 to 1. Shapes: N samples, V verbs, M nouns, A actions, P pairs that are kept.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Sequence
+from typing import NamedTuple
 
 import torch
 from torch import Tensor
-
-from leaplan.training.persample import PerSampleMetric
 
 KEPT_PAIRS = 100
 """How many verbs, nouns, and then pairs the official product keeps."""
@@ -218,34 +216,3 @@ def subset_masks(
         "tail": {"verb": verb, "noun": noun, "action": verb | noun},
     }
     return {name: parts for name, parts in masks.items() if parts["action"].any()}
-
-
-class RecognitionMetrics(PerSampleMetric):
-    """The scores of `recognition_scores` over a split, to the last bit the same on any number of processes.
-
-    Samples are known by their index in the split: one that comes twice (a sampler that pads) counts once.
-
-    Args:
-        top: The k of accuracies.
-        action_pairs: (A, 2) verb and noun of each action, for the fused score.
-        kwargs: Of `torchmetrics.Metric`.
-    """
-
-    higher_is_better = True
-
-    def __init__(self, top: Sequence[int] = (1, 5), action_pairs: Tensor | None = None, **kwargs: Any) -> None:
-        self.top, self.action_pairs = tuple(top), action_pairs
-        super().__init__(columns=len(Labels._fields) + len(HEADS), dtype=torch.int64, **kwargs)
-
-    def update(self, index: Tensor, scores: Scores, labels: Labels) -> None:
-        """Add a batch: `index` (B,) of each sample in the split, scores (B, ...) and labels (B,)."""
-        pairs = None if self.action_pairs is None else self.action_pairs.to(index.device)
-        ranks = ranks_of(scores, labels, pairs)
-        columns = [*labels, *(torch.full_like(index, PAD) if rank is None else rank for rank in ranks)]
-        self.append(index, torch.stack(columns, dim=1))
-
-    def compute(self) -> Mapping[str, Tensor]:
-        """Return the scores of all samples of all processes."""
-        columns = self.unique_rows()[:, 1:].unbind(1)
-        ranks = (rank if len(rank) and bool((rank >= 0).all()) else None for rank in columns[3:])
-        return scores_of_ranks(Ranks(*ranks), Labels(*columns[:3]), self.top)

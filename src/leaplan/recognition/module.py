@@ -12,10 +12,11 @@ from leaplan.recognition import recording
 from leaplan.recognition.backbones import BackboneSource
 from leaplan.recognition.broken import BrokenVideos
 from leaplan.recognition.chain import ChainConsistency
+from leaplan.recognition.gathering import RecognitionOutcome
 from leaplan.recognition.losses import RecogniserLoss, count_conditions, positive_weights
 from leaplan.recognition.metrics import Labels, Scores
 from leaplan.recognition.network import Recogniser, Recognition
-from leaplan.recognition.outcome import Recognised, RecognitionOutcome, figures
+from leaplan.recognition.outcome import Recognised, figures
 from leaplan.recognition.program_head import ProgramLogits
 from leaplan.recognition.program_metrics import ProgramMetrics
 from leaplan.recognition.window_cache import cached_windows, file_hash

@@ -28,12 +28,9 @@ from leaplan.recognition.metrics import (
     recall,
 )
 from leaplan.records import Vocabulary
-from leaplan.training.persample import PerSampleMetric
 from leaplan.writing import write_text, write_whole
 
 KINDS = ("verb", "noun", "action")
-MOST_SAMPLES = 2**24
-"""Up to here float32 holds the index of a sample exactly."""
 ROWS = 1024
 
 Subsets = Mapping[str, Mapping[str, Tensor]]
@@ -58,52 +55,6 @@ class Recognised(NamedTuple):
     index: Tensor  # (N,) int64, position in the split
     labels: Labels  # (N,) each
     scores: Scores  # float32 log-probabilities
-
-
-class RecognitionOutcome(PerSampleMetric):
-    """Labels and log-probabilities of a split, collected batch by batch and gathered over processes, each sample once.
-
-    Args:
-        verbs, nouns, actions: Classes of each head, 0 where there is none.
-        kwargs: Of `torchmetrics.Metric`.
-    """
-
-    def __init__(self, verbs: int, nouns: int, actions: int, **kwargs: Any) -> None:
-        self.sizes = (verbs, nouns, actions)
-        super().__init__(columns=len(Labels._fields) + sum(self.sizes), dtype=torch.float32, **kwargs)
-
-    def update(self, index: Tensor, labels: Labels, scores: Scores) -> None:
-        """Add a batch.
-
-        Args:
-            index: (B,) position of each sample in the split.
-            labels: True classes (B,).
-            scores: Logits (B, C) of one view, or (B, views, C), whose probabilities are averaged.
-
-        Raises:
-            ValueError: The shapes do not fit, or an index is above what float32 can tell apart.
-        """
-        if len(index) and int(index.max()) >= MOST_SAMPLES:
-            raise ValueError(f"index {int(index.max())} is not below {MOST_SAMPLES}")
-        present = [each for each in scores if each is not None]
-        if tuple(0 if each is None else each.shape[-1] for each in scores) != self.sizes:
-            shapes = [None if each is None else tuple(each.shape) for each in scores]
-            raise ValueError(f"the scores have shapes {shapes}, but {self.sizes} classes are expected")
-        columns = [torch.stack(tuple(labels), dim=1).float(), *map(averaged, present)]
-        self.append(index, torch.cat(columns, dim=1))
-
-    def gathered(self) -> Recognised:
-        """Return the samples of all processes. All processes call it."""
-        return self._read(self.gathered_rows())
-
-    def compute(self) -> Recognised:
-        """Return the samples at hand; torchmetrics gathers those of all processes first."""
-        return self._read(self.unique_rows())
-
-    def _read(self, rows: Tensor) -> Recognised:
-        index, step, verb, noun, *heads = rows.split([1, 1, 1, 1, *self.sizes], dim=1)
-        labels = Labels(*(each[:, 0].long() for each in (step, verb, noun)))
-        return Recognised(index[:, 0].long(), labels, Scores(*(each if each.shape[1] else None for each in heads)))
 
 
 def averaged(logits: Tensor) -> Tensor:
