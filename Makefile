@@ -6,7 +6,7 @@ CONFIG    ?=
 DATA_ROOT ?=
 SEEDS     ?=
 ARGS      ?=
-BENCHES   ?= planner language chat programs recogniser clips
+BENCHES   ?= planner language chat programs recogniser decode
 
 BIN     := $(VENV)/bin
 ROOT    := $(if $(DATA_ROOT),--root $(DATA_ROOT))

@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "leaplan"
-GROUND = {"errors", "records", "writing"}
+GROUND = {"errors", "measured", "records", "writing"}
 ALLOWED = {
     "errors": set(),
+    "measured": {"writing"},
     "records": set(),
     "writing": set(),
     "text": GROUND,

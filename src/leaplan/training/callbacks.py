@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from leaplan.training.results import peak_memory_mb
+from leaplan.measured import peak_memory_mb
 from leaplan.writing import write_text
 
 
