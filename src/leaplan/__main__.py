@@ -1,5 +1,6 @@
 """The command line: a table of verbs. What a verb needs is imported only when it is called."""
 
+import os
 import sys
 from importlib import import_module
 
@@ -22,6 +23,7 @@ VERBS = {
     "score": ("leaplan.score", "score anybody's predictions, with intervals and a paired test"),
     "compare": ("leaplan.compare", "compare recognition runs over seeds, with intervals"),
     "convert-weights": ("leaplan.recognition.convert", "turn official video weights into safetensors"),
+    "configs": ("leaplan.shipped_configs", "list, show and copy the configurations that come with leaplan"),
     "bench": ("leaplan.bench", "measure speed and memory, as ratios within one run"),
 }
 
@@ -54,6 +56,9 @@ def main(argv: list[str]) -> int:
     except KeyboardInterrupt:
         print("leaplan: interrupted; run the same command again to continue", file=sys.stderr)
         return 130
+    except BrokenPipeError:  # such as `leaplan configs list | head`
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 141
 
 
 def help_text() -> str:

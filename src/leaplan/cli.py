@@ -20,6 +20,7 @@ from leaplan.config_errors import explain
 from leaplan.data.datamodule import VideoDataModule
 from leaplan.errors import ConfigError, UserError
 from leaplan.planning.module import Decoding
+from leaplan.shipped_configs import with_files
 from leaplan.training.callbacks import EpochProgress, EpochSeed, EpochTable, Stopwatch, keep_best_and_last
 from leaplan.training.checkpoints import read_checkpoint
 from leaplan.training.results import read_results
@@ -251,6 +252,7 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 def main(args: list[str]) -> int:
     """Run a Trainer verb."""
     quiet()
+    args = with_files(args)
     try:
         LeaplanCLI(args)
     except FinishedRun as finished:

@@ -28,6 +28,7 @@ from leaplan.planning.scoring.over_seeds import success_difference
 from leaplan.planning.scoring.predictions import Predictions
 from leaplan.report.study_file import Study, Table, read_study
 from leaplan.report.tables import LEGEND, Results, as_markdown, decodings_of, table_figures
+from leaplan.shipped_configs import config_file
 from leaplan.training.results import read_results
 from leaplan.writing import write_json, write_text
 
@@ -131,8 +132,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
     )
-    parser.add_argument("study", type=Path, metavar="STUDY.yaml", help="variants and tables")
-    parser.add_argument("--config", type=Path, action="append", required=True, help="the experiment; then overlays")
+    parser.add_argument("study", type=_file, metavar="STUDY.yaml", help="variants and tables")
+    parser.add_argument("--config", type=_file, action="append", required=True, help="the experiment; then overlays")
     parser.add_argument("--seeds", type=int, nargs="+", metavar="S", help="default: that of the experiment")
     parser.add_argument("--horizons", type=int, nargs="+", metavar="T", help="default: that of the experiment")
     parser.add_argument("--jobs", type=_positive, default=1, metavar="N", help="runs at a time (default 1)")
@@ -140,6 +141,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--final", choices=["test", "val"], default="test", help="split of the figures (default test)")
     parser.add_argument("--dry-run", action="store_true", help="print the commands only")
     return parser
+
+
+def _file(given: str) -> Path:
+    return Path(config_file(given))
 
 
 def _positive(text: str) -> int:
