@@ -24,6 +24,7 @@ VERBS = {
     "compare": ("leaplan.compare", "compare recognition runs over seeds, with intervals"),
     "convert-weights": ("leaplan.recognition.convert", "turn official video weights into safetensors"),
     "configs": ("leaplan.shipped_configs", "list, show and copy the configurations that come with leaplan"),
+    "info": ("leaplan.info", "tell versions, devices, decoders and caches, for bug reports"),
     "bench": ("leaplan.bench", "measure speed and memory, as ratios within one run"),
 }
 
