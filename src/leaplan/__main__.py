@@ -25,6 +25,7 @@ VERBS = {
     "convert-weights": ("leaplan.recognition.convert", "turn official video weights into safetensors"),
     "configs": ("leaplan.shipped_configs", "list, show and copy the configurations that come with leaplan"),
     "info": ("leaplan.info", "tell versions, devices, decoders and caches, for bug reports"),
+    "completion": ("leaplan.completion", "print a script that completes verbs and options in your shell"),
     "bench": ("leaplan.bench", "measure speed and memory, as ratios within one run"),
 }
 

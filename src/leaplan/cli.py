@@ -238,6 +238,27 @@ class LeaplanCLI(LightningCLI):
         return {**kwargs, "verbose": False} if subcommand in ("validate", "test") else kwargs
 
 
+class _Parsers(Exception):
+    """The parsers of all verbs, which is all that is wanted."""
+
+
+class _ParsersOnly(LeaplanCLI):
+    """The command line up to its parsers."""
+
+    def parse_arguments(self, parser: LightningArgumentParser, args: Any) -> NoReturn:
+        """Raise `_Parsers`."""
+        raise _Parsers(self._subcommand_parsers)
+
+
+def parsers() -> dict[str, LightningArgumentParser]:
+    """Return the parser of each Trainer verb, for those who want to know its options."""
+    try:
+        _ParsersOnly([])
+    except _Parsers as found:
+        return dict(found.args[0])
+    raise AssertionError("the command line did not parse")
+
+
 def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     """Return nested mappings as one mapping of dotted keys."""
     items: dict[str, Any] = {}
