@@ -15,7 +15,7 @@ LEAP    := configs/experiment/leap_
 
 .DEFAULT_GOAL := help
 
-.PHONY: help setup setup-dev train-planllm train-leap programs test test-slow lint typecheck bench clean
+.PHONY: help setup setup-dev demo train-planllm train-leap programs test test-slow lint typecheck bench clean
 
 help:  ## Print this help
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -39,6 +39,9 @@ $(VENV)/.installed-dev: $(VENV)/.installed
 
 setup: $(VENV)/.installed  ## Create .venv and install leaplan
 setup-dev: $(VENV)/.installed-dev  ## ... with the tools for tests and checks
+
+demo: setup  ## See it all on the synthetic kitchen: train, plan, recognise, report (some minutes, then seconds)
+	$(BIN)/leaplan demo $(ARGS)
 
 train-planllm: setup  ## Train PlanLLM in both stages and test it (default: the embedded synthetic kitchen)
 ifeq ($(strip $(SEEDS)),)

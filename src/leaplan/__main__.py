@@ -24,6 +24,7 @@ VERBS = {
     "compare": ("leaplan.compare", "compare recognition runs over seeds, with intervals"),
     "convert-weights": ("leaplan.recognition.convert", "turn official video weights into safetensors"),
     "configs": ("leaplan.shipped_configs", "list, show and copy the configurations that come with leaplan"),
+    "demo": ("leaplan.demo.run", "see it all on the synthetic kitchen, in one go or on a page of your own"),
     "info": ("leaplan.info", "tell versions, devices, decoders and caches, for bug reports"),
     "completion": ("leaplan.completion", "print a script that completes verbs and options in your shell"),
     "bench": ("leaplan.bench", "measure speed and memory, as ratios within one run"),
