@@ -8,12 +8,12 @@ import webbrowser
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
+from importlib import import_module
 from pathlib import Path
 
 from leaplan.demo.kitchen import Film, held_out, is_made, kitchen_of
 from leaplan.demo.training import Training, train
 from leaplan.errors import ConfigError, UserError
-from leaplan.on_video.readable import clock
 
 EXAMPLES = """examples:
   leaplan demo                                     the first time some minutes, then seconds
@@ -136,7 +136,7 @@ class Demo:
         start, goal, done = film.question
         picture = self.folder / "plan.png"
         if _older(picture, self.planner):
-            ends = ("--start", clock(start), "--goal", clock(goal), "--checkpoint", self.planner)
+            ends = ("--start", f"{start:.3f}", "--goal", f"{goal:.3f}", "--checkpoint", self.planner)
             _leaplan("plan", film.path, *ends, "--strip", picture, "--json", self.folder / "plan.json")
             print(f"what was done: {', '.join(done)}")
         return f"drawn in {picture}"
@@ -177,16 +177,12 @@ class Demo:
         return Training(what, run, epochs, ("--config", config, *places, *sizes, *more))
 
 
-def _leaplan(*words: object) -> None:
-    """Run a verb in this process.
+def _leaplan(verb: str, *words: object) -> None:
+    """Run a verb in this process. Raises what it raises, and UserError where it ends with another code than 0."""
+    from leaplan.__main__ import VERBS
 
-    Raises:
-        UserError: It failed; it has said why.
-    """
-    from leaplan.__main__ import main as leaplan
-
-    if code := leaplan([str(word) for word in words]):
-        raise UserError(f"`leaplan {words[0]}` ended with {code}", "The lines above tell why")
+    if code := import_module(VERBS[verb][0]).main([str(word) for word in words]):
+        raise UserError(f"`leaplan {verb}` ended with {code}", "The lines above tell why")
 
 
 def _older(made: Path, run: Path) -> bool:
@@ -220,9 +216,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     add = parser.add_argument
     add("--no-open", dest="open", action="store_false", help="do not open the page in the browser")
-    add(
-        "--serve", action="store_true", help="then a page on this machine to try both runs (extra: leaplan[demo])"
-    )
+    add("--serve", action="store_true", help="then a page on this machine to try both runs (extra: leaplan[demo])")
     add("--port", type=int, default=7860, help="of that page (default 7860)")
     add("--planner", type=_run_folder, metavar="RUN", help="a planner of the kitchen that is there already")
     add("--recogniser", type=_run_folder, metavar="RUN", help="likewise a recogniser")

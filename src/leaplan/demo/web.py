@@ -1,0 +1,217 @@
+"""A page on this machine: pick a film or upload one, mark start and goal, and see the plan and the programs."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from leaplan.demo.fragments import STYLE, along_html, plan_html
+from leaplan.demo.kitchen import Film
+from leaplan.errors import ConfigError, UserError
+from leaplan.on_video.readable import clock
+
+ALTERNATIVES = 5
+EVERY, WINDOW = 1.0, 2.0  # seconds, as `leaplan recognise` has them
+TIMEOUT = 60.0  # seconds for a run of frames
+BATCH = 8
+NEAR = 0.5  # seconds by which a step may be beyond the marks and still count as between them
+INTRODUCTION = """# leaplan
+Pick a film of the synthetic kitchen that no run was trained on, or upload one. Mark where to start and what to reach:
+the planner sees these two moments only. Simulated films say that the software works, not how well it plans."""
+
+
+def serve(planner: Path, recogniser: Path, films: Sequence[Film], port: int) -> None:
+    """Serve the page at 127.0.0.1 until it is interrupted. Nothing leaves this machine.
+
+    Raises:
+        UserError: Gradio is missing, a run cannot be opened, or the port is taken.
+    """
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ.setdefault("HF_HUB_OFFLINE", "1")
+    try:
+        import gradio
+    except ImportError as error:
+        raise ConfigError("the page needs Gradio, which is not installed", "pip install 'leaplan[demo]'") from error
+    page = build(gradio, Asked(planner, recogniser, films))
+    theme = gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
+    print(f"open http://127.0.0.1:{port}   (Ctrl-C ends it)", flush=True)
+    try:
+        page.launch(
+            server_name="127.0.0.1",
+            server_port=port,
+            share=False,
+            quiet=True,
+            theme=theme,
+            css=STYLE,
+            footer_links=[],
+            allowed_paths=[str(films[0].path.parent)] if films else [],
+        )
+    except OSError as error:
+        raise ConfigError(
+            f"port {port} cannot be used: {error}", "Choose another:  leaplan demo --serve --port 7861"
+        ) from error
+
+
+class Asked:
+    """Both runs, opened once, and what they are asked.
+
+    Args:
+        planner, recogniser: Folders of runs on the kitchen.
+        films: Those that can be picked.
+    """
+
+    def __init__(self, planner: Path, recogniser: Path, films: Sequence[Film]) -> None:
+        from leaplan.on_video.opened_run import open_run
+        from leaplan.on_video.recognise import refuse_features
+        from leaplan.on_video.same_encoder import Given, eyes_like
+
+        self.films = {film.name: film for film in films}
+        self.planner = open_run(planner, "planning")
+        self.recogniser = open_run(recogniser, "recognition", refuse=refuse_features)
+        source = self.planner.data.source
+        self.eyes = eyes_like(self.planner.data.folder / source.folder, Given(), "color_layout")
+
+    def length(self, video: Path) -> float:
+        """Return seconds, to a tenth that is within the video."""
+        from leaplan.video.reader import open_video
+
+        with open_video(video, self.eyes.reader, timeout=TIMEOUT) as opened:
+            return int(10 * opened.duration) / 10
+
+    def frame(self, video: Path, time: float) -> Any:
+        """Return the picture at `time` seconds, uint8 (H, W, 3)."""
+        from leaplan.video.reader import open_video
+
+        with open_video(video, self.eyes.reader, timeout=TIMEOUT) as opened:
+            return opened.frames_at([min(time, opened.duration)])[0]
+
+    def plan(self, video: Path, name: str | None, start: float, goal: float) -> str:
+        """Return the plan from `start` to `goal` seconds as HTML; `name` is that of a film of the kitchen.
+
+        Raises:
+            UserError: The marks or the video cannot be used.
+        """
+        from leaplan.on_video.observing import Moments
+        from leaplan.on_video.planned import Looked, ask
+
+        if start >= goal:
+            raise ConfigError(f"the start at {clock(start)} is not before the goal at {clock(goal)}")
+        ends = Moments(video, start, goal, timeout=TIMEOUT)
+        seen = ends.see(self.eyes, self.planner.data.source)
+        looked = Looked(ends.names, ends.as_json(), self.eyes.encoder.name)
+        return plan_html(ask(self.planner, *seen, ALTERNATIVES, looked), self._done(name, start, goal))
+
+    def _done(self, name: str | None, start: float, goal: float) -> list[str]:
+        """Return what is done between the marks in a film of the kitchen."""
+        segments = self.films[name].segments if name else ()
+        return [text for begin, end, text in segments if begin > start - NEAR and end < goal + NEAR]
+
+    def recognise(self, video: Path, name: str | None) -> str:
+        """Return the actions and programs along a video as HTML; `name` is that of a film of the kitchen.
+
+        Raises:
+            UserError: It cannot be read.
+        """
+        from leaplan.on_video.recognise import windows_of
+        from leaplan.on_video.recognised import recognise
+
+        windows = windows_of(0.0, self.length(video), EVERY, WINDOW)
+        rate = self.recogniser.data.source.look.frame_rate
+        recognised = recognise(self.recogniser, video, windows, rate, 3, TIMEOUT, BATCH)
+        return along_html(recognised, self.films[name].segments if name else ())
+
+
+# --- the page
+
+
+def build(gradio: Any, asked: Asked) -> Any:
+    """Return the page, a `gradio.Blocks`."""
+    first = next(iter(asked.films.values()))
+    start, goal, _ = first.question
+    length = asked.length(first.path)
+    with gradio.Blocks(title="leaplan", analytics_enabled=False, delete_cache=(600, 3600)) as page:
+        gradio.Markdown(INTRODUCTION)
+        with gradio.Row():
+            with gradio.Column(scale=1, min_width=300):
+                film = gradio.Dropdown(list(asked.films), value=first.name, label="film", filterable=True)
+                video = gradio.Video(str(first.path), label="or drop your own here", sources=["upload"], height=260)
+            with gradio.Column(scale=2, min_width=300), gradio.Row():
+                with gradio.Column(min_width=240):
+                    begins = gradio.Slider(0, length, start, step=0.01, label="start, seconds")
+                    before = _picture(gradio, asked.frame(first.path, start), "what is so at the start")
+                with gradio.Column(min_width=240):
+                    ends = gradio.Slider(0, length, goal, step=0.01, label="goal, seconds")
+                    after = _picture(gradio, asked.frame(first.path, goal), "what is to be reached")
+        with gradio.Row():
+            with gradio.Column(min_width=300):
+                ask_plan = gradio.Button("Plan from start to goal", variant="primary")
+                plan = gradio.HTML()
+            with gradio.Column(min_width=300):
+                ask_actions = gradio.Button("Recognise actions and programs", variant="primary")
+                actions = gradio.HTML()
+        told = _Told(gradio, asked)
+        marks = [begins, ends, before, after, plan, actions]
+        film.input(told.picked, film, [video, *marks])
+        video.upload(told.uploaded, video, [film, *marks])
+        for mark, picture in ((begins, before), (ends, after)):
+            mark.change(told.frame, [video, mark], picture, show_progress="hidden", trigger_mode="always_last")
+        ask_plan.click(told.plan, [video, film, begins, ends], plan)
+        ask_actions.click(told.recognise, [video, film], actions)
+    return page
+
+
+def _picture(gradio: Any, frame: Any, label: str) -> Any:
+    return gradio.Image(frame, label=label, interactive=False, height=260, buttons=[], elem_classes="picture")
+
+
+class _Told:
+    """What the page does; a user's mistake is shown on it."""
+
+    def __init__(self, gradio: Any, asked: Asked) -> None:
+        self.gradio, self.asked = gradio, asked
+
+    def picked(self, name: str) -> list[Any]:
+        """Show a film of the kitchen, with the marks around its first steps."""
+        film = self.asked.films[name]
+        start, goal, _ = film.question
+        return [str(film.path), *self._marked(film.path, start, goal)]
+
+    def uploaded(self, path: str) -> list[Any]:
+        """Show a film of the user's, with the marks at a tenth and nine tenths of it."""
+        try:
+            length = self.asked.length(Path(path))
+            return [None, *self._marked(Path(path), round(0.1 * length, 1), round(0.9 * length, 1))]
+        except UserError as error:
+            raise self._mistake(error) from error
+
+    def _marked(self, video: Path, start: float, goal: float) -> list[Any]:
+        length = self.asked.length(video)
+        sliders = [self.gradio.Slider(maximum=length, value=value) for value in (start, goal)]
+        return [*sliders, self.asked.frame(video, start), self.asked.frame(video, goal), "", ""]
+
+    def frame(self, path: str | None, time: float) -> Any:
+        """Show the picture at a mark."""
+        try:
+            return self.asked.frame(Path(path), time) if path else None
+        except UserError as error:
+            raise self._mistake(error) from error
+
+    def plan(self, path: str | None, name: str | None, start: float, goal: float) -> str:
+        """Show the plan."""
+        return self._answer(path, lambda video: self.asked.plan(video, name, start, goal))
+
+    def recognise(self, path: str | None, name: str | None) -> str:
+        """Show actions and programs."""
+        return self._answer(path, lambda video: self.asked.recognise(video, name))
+
+    def _mistake(self, error: UserError) -> Exception:
+        """Return what is shown on the page, and not as a traceback in the terminal."""
+        return self.gradio.Error(str(error), print_exception=False)  # type: ignore[no-any-return]
+
+    def _answer(self, path: str | None, ask: Any) -> str:
+        if not path:
+            raise self._mistake(UserError("there is no film: pick one, or upload one"))
+        try:
+            return str(ask(Path(path)))
+        except UserError as error:
+            raise self._mistake(error) from error
