@@ -3,15 +3,16 @@
 import csv
 import io
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
 from lightning import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, ModelCheckpoint
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+from rich.text import Text
 
 from leaplan.measured import peak_memory_mb
 from leaplan.writing import write_text
@@ -109,6 +110,18 @@ class EpochTable(Checkpoint):
         write_text(self.path, text.getvalue())
 
 
+class _BarAboveValues(Progress):
+    """A bar, and a line of values below it: beside it they would leave no room on 80 columns."""
+
+    values = ""
+
+    def get_renderables(self) -> Iterable[RenderableType]:
+        """Return both."""
+        yield self.make_tasks_table(self.tasks)
+        if self.values:
+            yield Text(self.values, style="dim")
+
+
 class EpochProgress(Callback):
     """A bar over the epochs on a terminal, about ten plain lines elsewhere.
 
@@ -119,7 +132,7 @@ class EpochProgress(Callback):
     def __init__(self, watch: Sequence[str]) -> None:
         self.watch = tuple(watch)
         self.console = Console()
-        self.bar: Progress | None = None
+        self.bar: _BarAboveValues | None = None
         self.began = 0.0
 
     def on_fit_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -127,9 +140,9 @@ class EpochProgress(Callback):
         self.began = time.monotonic()
         if trainer.is_global_zero and self.console.is_terminal:
             columns = (TextColumn("epoch"), MofNCompleteColumn(), BarColumn(), TimeRemainingColumn())
-            self.bar = Progress(*columns, TextColumn("{task.fields[values]}"), console=self.console)
+            self.bar = _BarAboveValues(*columns, console=self.console)
             self.bar.start()
-            self.bar.add_task("", total=trainer.max_epochs, completed=trainer.current_epoch, values="")
+            self.bar.add_task("", total=trainer.max_epochs, completed=trainer.current_epoch)
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         """Move the bar, or print a line."""
@@ -137,7 +150,8 @@ class EpochProgress(Callback):
             return
         done, total = trainer.current_epoch + 1, trainer.max_epochs or 1
         if self.bar is not None:
-            self.bar.update(self.bar.task_ids[0], completed=done, values=self._values(trainer))
+            self.bar.values = self._values(trainer)
+            self.bar.update(self.bar.task_ids[0], completed=done)
         elif done == total or done % max(1, total // 10) == 0:
             seconds = time.monotonic() - self.began
             print(f"epoch {done}/{total}  {self._values(trainer)}  {seconds:.0f} s", flush=True)
