@@ -188,7 +188,7 @@ def _leaplan(verb: str, *words: object) -> None:
 def _older(made: Path, run: Path) -> bool:
     """Tell whether something is not there, or older than the run that it was made of."""
     results = run / "results.json"
-    return not made.is_file() or (results.is_file() and results.stat().st_mtime > made.stat().st_mtime)
+    return not made.is_file() or (results.is_file() and results.stat().st_mtime_ns > made.stat().st_mtime_ns)
 
 
 def _show(page: Path, wanted: bool) -> None:
