@@ -156,7 +156,7 @@ class Demo:
         if "report" not in VERBS:
             return "this version of leaplan has no verb report"
         if _older(page, self.planner) or _older(page, self.recogniser):
-            _leaplan("report", self.planner, self.recogniser, "--out", page)
+            _leaplan("report", self.planner, self.recogniser, self.folder / "programs", "--out", page)
         return f"in {page}"
 
     # --- the runs
