@@ -11,8 +11,8 @@ import pytest
 from leaplan.__main__ import main
 from leaplan.demo import fragments, training, web
 from leaplan.demo import run as demo
-from leaplan.demo.kitchen import Film, held_out, is_made, kitchen_of
-from leaplan.errors import ConfigError, UserError
+from leaplan.demo.kitchen import held_out, is_made, kitchen_of
+from leaplan.errors import UserError
 from leaplan.on_video.planned import Looked, Planned
 from leaplan.on_video.recognised import Recognised, Window
 
@@ -142,8 +142,9 @@ def test_the_page_shows_actions_along_time_at_their_share_of_it():
     assert "this run predicts no programs" in shown
 
 
-def test_the_page_needs_its_extra(monkeypatch):
-    monkeypatch.setitem(sys.modules, "gradio", None)
-    with pytest.raises(ConfigError, match="Gradio") as told:
-        web.serve(Path("a"), Path("b"), [Film(Path("x.mp4"), "x", ())], 7860)
-    assert "leaplan[demo]" in told.value.hint
+def test_the_page_needs_its_extra_before_anything_is_done(monkeypatch, capsys):
+    monkeypatch.setattr(web, "find_spec", lambda _: None)
+    assert main(["demo", "--serve"]) == 2
+    told = capsys.readouterr()
+    assert "pip install 'leaplan[demo]'" in told.err
+    assert told.out == ""

@@ -34,6 +34,10 @@ def main(argv: list[str]) -> int:
         UserError: A step failed, or runs that were given cannot be used.
     """
     options = _parser().parse_args(argv)
+    if options.serve:
+        from leaplan.demo.web import refuse_absent, serve
+
+        refuse_absent()
     demo = Demo(options)
     began = time.monotonic()
     for number, (what, step) in enumerate(demo.steps, start=1):
@@ -43,8 +47,6 @@ def main(argv: list[str]) -> int:
         print(f"      {said}{'; ' if said else ''}{time.monotonic() - since:.1f} s", flush=True)
     print(f"the demo took {time.monotonic() - began:.0f} s", flush=True)
     if options.serve:
-        from leaplan.demo.web import serve
-
         serve(demo.planner, demo.recogniser, demo.films, options.port)
     elif demo.page is not None:
         _show(demo.page, options.open)

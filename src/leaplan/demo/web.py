@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Sequence
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -24,14 +25,13 @@ def serve(planner: Path, recogniser: Path, films: Sequence[Film], port: int) -> 
     """Serve the page at 127.0.0.1 until it is interrupted. Nothing leaves this machine.
 
     Raises:
-        UserError: Gradio is missing, a run cannot be opened, or the port is taken.
+        UserError: A run cannot be opened, the port is taken, or as `refuse_absent`.
     """
     os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
     os.environ.setdefault("HF_HUB_OFFLINE", "1")
-    try:
-        import gradio
-    except ImportError as error:
-        raise ConfigError("the page needs Gradio, which is not installed", "pip install 'leaplan[demo]'") from error
+    refuse_absent()
+    import gradio
+
     page = build(gradio, Asked(planner, recogniser, films))
     theme = gradio.themes.Base(font=["system-ui", "sans-serif"], font_mono=["ui-monospace", "monospace"])
     print(f"open http://127.0.0.1:{port}   (Ctrl-C ends it)", flush=True)
@@ -50,6 +50,16 @@ def serve(planner: Path, recogniser: Path, films: Sequence[Film], port: int) -> 
         raise ConfigError(
             f"port {port} cannot be used: {error}", "Choose another:  leaplan demo --serve --port 7861"
         ) from error
+
+
+def refuse_absent() -> None:
+    """Check that Gradio is installed.
+
+    Raises:
+        ConfigError: It is not.
+    """
+    if find_spec("gradio") is None:
+        raise ConfigError("the page needs Gradio, which is not installed", "pip install 'leaplan[demo]'")
 
 
 class Asked:
