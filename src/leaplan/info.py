@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import leaplan
+from leaplan.measured import usable_cores
 
 LIBRARIES = (
     *("torch", "torchvision", "lightning", "torchmetrics", "transformers", "peft", "timm", "tokenizers", "safetensors"),
@@ -86,9 +87,8 @@ def _checkout() -> dict[str, str]:
 
 def _processor() -> dict[str, Any]:
     """Return cores that may be used, and memory in GiB."""
-    usable = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    return {"cores": os.cpu_count(), "usable cores": usable, "memory GiB": round(memory, 1)}
+    return {"cores": os.cpu_count(), "usable cores": usable_cores(), "memory GiB": round(memory, 1)}
 
 
 def _devices() -> dict[str, Any]:

@@ -14,6 +14,7 @@ from pathlib import Path
 from leaplan.demo.kitchen import Film, held_out, is_made, kitchen_of
 from leaplan.demo.training import Training, train
 from leaplan.errors import ConfigError, UserError
+from leaplan.measured import usable_cores
 
 EXAMPLES = """examples:
   leaplan demo                                     the first time some minutes, then seconds
@@ -128,8 +129,7 @@ class Demo:
         runs = [] if self.options.planner else [self._planner()]
         runs += [] if self.options.recogniser else [self._recogniser()]
         if any(not run.finished for run in runs):
-            cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-            train(runs, jobs=min(2, cores))
+            train(runs, jobs=min(2, usable_cores()))
         return f"{self.planner} and {self.recogniser}"
 
     def plan(self) -> str:

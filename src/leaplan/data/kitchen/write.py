@@ -22,6 +22,7 @@ from leaplan.data.kitchen.files import (
     write_compact_json,
 )
 from leaplan.errors import DataError
+from leaplan.measured import usable_cores
 
 Progress = Callable[[int, int], None]
 
@@ -120,19 +121,13 @@ def _write_annotations(folder: Path, seed: int, roles: list[Role]) -> None:
 
 def _videos(folder: Path, seed: int, roles: list[Role], workers: int | None) -> Iterator[str]:
     """Make the videos that are not there; yield the id of each as it is done."""
-    workers = min(workers or _cores(), sum(not has_video(folder, role) for role in roles))
+    workers = min(workers or usable_cores(), sum(not has_video(folder, role) for role in roles))
     if workers > 1:
         yield from _from_processes(folder, seed, len(roles), workers)
     else:
         from leaplan.data.kitchen.worker import make_videos
 
         yield from (role.id for role in make_videos(folder, roles))
-
-
-def _cores() -> int:
-    if hasattr(os, "sched_getaffinity"):
-        return len(os.sched_getaffinity(0))
-    return os.cpu_count() or 1
 
 
 def _from_processes(folder: Path, seed: int, videos: int, workers: int) -> Iterator[str]:
