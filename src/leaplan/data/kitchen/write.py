@@ -1,12 +1,10 @@
 """The whole kitchen into a folder, once: several processes make videos, the marker comes last."""
 
-import fcntl
 import json
 import os
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import leaplan
@@ -23,6 +21,7 @@ from leaplan.data.kitchen.files import (
 )
 from leaplan.errors import DataError
 from leaplan.measured import usable_cores
+from leaplan.writing import alone
 
 Progress = Callable[[int, int], None]
 
@@ -57,7 +56,7 @@ def ensure_kitchen(
     try:
         if not _is_complete(folder, roles):
             folder.mkdir(parents=True, exist_ok=True)
-            with _alone(folder):
+            with alone(folder / ".lock"):
                 _make(folder, seed, roles, workers, progress)
     except OSError as error:
         raise _cannot_write(folder, error) from error
@@ -175,11 +174,3 @@ def _cannot_write(folder: Path, error: object) -> DataError:
         f"the synthetic kitchen cannot be written to {folder}: {error}",
         "Free 80 MB there or choose another folder; what has been made so far is kept",
     )
-
-
-@contextmanager
-def _alone(folder: Path) -> Iterator[None]:
-    """Wait until no other process makes this kitchen. The lock goes with the process, however it ends."""
-    with (folder / ".lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        yield
