@@ -3,6 +3,8 @@
 import logging
 import os
 import shutil
+import signal
+import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -14,7 +16,7 @@ from lightning import LightningModule
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
 from lightning.pytorch.utilities import rank_zero_only
-from lightning.pytorch.utilities.exceptions import MisconfigurationException
+from lightning.pytorch.utilities.exceptions import MisconfigurationException, SIGTERMException
 
 from leaplan.config_errors import explain
 from leaplan.data.datamodule import VideoDataModule
@@ -23,10 +25,12 @@ from leaplan.planning.module import Decoding
 from leaplan.shipped_configs import with_files
 from leaplan.training.callbacks import EpochProgress, EpochSeed, EpochTable, Stopwatch, keep_best_and_last
 from leaplan.training.checkpoints import read_checkpoint
+from leaplan.training.requeue import STOPPED, Requeue
 from leaplan.training.results import read_results
 
 FREE_TO_CHANGE = (
-    *("overwrite", "final", "finished", "ckpt_path", "weights_only", "runs", "root", "threads", "save_every", "decode"),
+    *("overwrite", "final", "finished", "ckpt_path", "weights_only", "runs", "root", "threads", "decode"),
+    *("save_every", "grace"),
     *("trainer.accelerator", "trainer.strategy", "trainer.logger", "trainer.callbacks", "trainer.profiler"),
 )
 """Settings in which the second start of a run may differ from the first: where it runs, not what it learns."""
@@ -47,6 +51,10 @@ class ParserRefusal(Exception):
 
 class FinishedRun(Exception):
     """There is nothing to do."""
+
+
+class StoppedRun(Exception):
+    """There is more to do, but not now."""
 
 
 class LeaplanParser(LightningArgumentParser):
@@ -98,6 +106,7 @@ class LeaplanCLI(LightningCLI):
             "--threads", type=int, default=0, help="CPU threads of torch; 0 leaves it to torch. Small nets: 1."
         )
         parser.add_argument("--save_every", type=int, default=5, help="Epochs between checkpoints to continue from.")
+        parser.add_argument("--grace", type=float, default=90.0, help="Seconds for the epoch to end after SIGUSR1.")
         parser.add_argument("--overwrite", type=bool, default=False, help="Train a finished run again.")
         parser.add_argument(
             "--finished",
@@ -130,8 +139,10 @@ class LeaplanCLI(LightningCLI):
         """Decide what happens to the run folder before anything heavy is built."""
         self.settings = self.config[self.subcommand]
         self.run_folder = Path(self.settings.runs) / self.settings.name
+        self.requeue = Requeue(self.settings.grace)
         if self.subcommand == "fit":
             self._prepare_run()
+            self.requeue.watch()
         elif self.settings.get("ckpt_path") is None:
             self.settings["ckpt_path"] = str(self.run_folder / "checkpoints" / "best.ckpt")
         if self.settings.get("ckpt_path") is not None:
@@ -206,6 +217,7 @@ class LeaplanCLI(LightningCLI):
             given = self._get(self.config_init, "trainer")
             kwargs["logger"] = given["logger"] or TensorBoardLogger(str(self.run_folder), name="", version="")
             kwargs["callbacks"] = [
+                self.requeue,  # processes agree before the first one reads what was logged, which they add up together
                 *(given["callbacks"] or []),
                 EpochSeed(self.settings.seed_everything),
                 EpochTable(self.run_folder / "metrics.csv"),
@@ -224,7 +236,15 @@ class LeaplanCLI(LightningCLI):
         return ""
 
     def after_fit(self) -> None:
-        """Evaluate the best checkpoint, on validation data and then once on the final split."""
+        """Evaluate the best checkpoint, on validation data and then once on the final split.
+
+        Raises:
+            StoppedRun: A signal has ended training early.
+        """
+        if self.requeue.stopped:
+            self.requeue.queue()
+            epochs = f"{self.trainer.current_epoch} of {self.trainer.max_epochs} epochs"
+            raise StoppedRun(f"{self.run_folder} has stopped after {epochs}; the same command continues")
         best = str(self.run_folder / "checkpoints" / "best.ckpt")
         if self.settings.final != "none" and "val" in self.datamodule.splits:
             self.trainer.validate(self.model, self.datamodule, ckpt_path=best, verbose=False, weights_only=True)
@@ -278,6 +298,12 @@ def main(args: list[str]) -> int:
         LeaplanCLI(args)
     except FinishedRun as finished:
         print(finished, flush=True)
+    except StoppedRun as stopped:
+        rank_zero_only(print)(stopped, flush=True)
+        return STOPPED if rank_zero_only.rank == 0 else 0  # Lightning kills the others if one of them fails
+    except SIGTERMException:
+        rank_zero_only(print)("leaplan: terminated; run the same command again to continue", file=sys.stderr)
+        return 128 + signal.SIGTERM
     except ParserRefusal as refusal:
         raise ConfigError(*explain(refusal.message, refusal.parser, args)) from refusal
     except MisconfigurationException as error:
@@ -324,5 +350,6 @@ def quiet() -> None:
         ".*in eval mode at the start.*",
         ".*LeafSpec.*",
         ".*isinstance.treespec.*",
+        ".*returned a view tensor.*",
     ):
         warnings.filterwarnings("ignore", message=message)

@@ -43,11 +43,12 @@ def alone(tmp_path_factory, root) -> Path:
     return config
 
 
-def started(*arguments: object) -> subprocess.Popen[str]:
-    """Start the command line as a user does, in a process group of its own."""
+def started(*arguments: object, extra: dict[str, str] | None = None) -> subprocess.Popen[str]:
+    """Start the command line as a user does, in a process group of its own, with `extra` variables."""
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
     for name in ("MASTER_ADDR", "MASTER_PORT", "LOCAL_RANK", "WORLD_SIZE", "NODE_RANK", "PL_GLOBAL_SEED"):
         environment.pop(name, None)
+    environment |= extra or {}
     return subprocess.Popen(
         [sys.executable, "-m", "leaplan", *map(str, arguments)],
         stdout=subprocess.PIPE,

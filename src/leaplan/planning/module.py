@@ -23,16 +23,19 @@ from leaplan.planning.outcome import Emissions, Outcome, Plans, figures
 from leaplan.planning.probabilistic import SampledPlanMetrics
 from leaplan.planning.reading import CLOSED_SET, PlanReader
 from leaplan.planning.recall import SingleSteps
+from leaplan.planning.validation_loss import alignment_loss
 from leaplan.records import PlanningProblem
 from leaplan.text.causal import LanguageSource
 from leaplan.text.descriptions import NamedSteps, StepDescriptions
 from leaplan.training.checkpoints import load_part, refuse_misfit, refuse_other, trainable_state
 from leaplan.training.optim import adamw, warmup_cosine
 from leaplan.training.results import read_results
+from leaplan.training.sharding import gather_weights, scatter_weights, shard
 
 NetworkFactory = Callable[[int, int, int, int, int, int, LanguageParts | None], Planner]
 Decoding = Literal["argmax", "viterbi", "generate", "trie", "retrieve"]
 ALTERNATIVES = 5  # plans with probabilities per window, in predictions
+ENTRANCES = ("learn", "learn_directly", "align")  # into the network while it trains
 FIRST_STAGE = ("network.observe", "network.attend.states", "network.attend.queries", "network.attend.alignment")
 
 
@@ -141,6 +144,8 @@ class PlanningModule(LightningModule):
                 data.single_steps,
                 Path(self.trainer.default_root_dir),
             )
+            if self.device_mesh is not None:  # the strategy asks for it
+                shard(self.network, ENTRANCES, self.device_mesh["data_parallel"])
 
     def build(
         self,
@@ -223,12 +228,14 @@ class PlanningModule(LightningModule):
             loss = self.network.align(start, goal, self.y, steps).sum() + self._untouched()  # Eq. 8
         else:
             loss = self._second_stage(start, goal, steps, task)
-        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(steps))
+        together = self.trainer.world_size > 1
+        self.log("train/loss", loss, on_step=False, on_epoch=True, batch_size=len(steps), sync_dist=together)
         return loss
 
     def _untouched(self) -> Tensor | float:
         """Return 0, with what the first stage leaves alone in its graph: processes wait for all gradients."""
-        return sum(0.0 * p.sum() for p in self._later_parameters()) if self.trainer.world_size > 1 else 0.0
+        waited_for = self.trainer.world_size > 1 and self.device_mesh is None
+        return sum(0.0 * p.sum() for p in self._later_parameters()) if waited_for else 0.0
 
     def _later_parameters(self) -> list[Tensor]:
         """Return the parameters that only the second stage trains."""
@@ -282,6 +289,7 @@ class PlanningModule(LightningModule):
     def _begin(self) -> None:
         """Make room for the plans of a split. While training goes on, only what selection needs is decoded."""
         assert self.network is not None
+        gather_weights(self.network)
         verb = self.trainer.state.fn
         final = verb != "fit"
         known = self.problem.vocabulary
@@ -322,11 +330,7 @@ class PlanningModule(LightningModule):
         self._begin()
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
-        """Collect plans, after the first stage, and the loss of that stage."""
-        if self.trainer.state.fn == "fit" and self.align_epochs:
-            assert self.network is not None
-            loss = self.network.align(batch["start"], batch["goal"], self.y, batch["steps"]).sum()
-            self.log("val/alignment_loss", loss, batch_size=len(batch["steps"]), sync_dist=True)
+        """Collect plans, after the first stage."""
         if not self.aligning:
             self._evaluate(batch)
 
@@ -359,8 +363,13 @@ class PlanningModule(LightningModule):
 
     def on_validation_epoch_end(self) -> None:
         """Log the figures that checkpoints are chosen by; record them unless training goes on."""
+        assert self.network is not None
+        if self.trainer.state.fn == "fit" and self.align_epochs:
+            loss = alignment_loss(self, self._windows("val"))
+            self.log("val/alignment_loss", loss)
         if self.aligning:  # any epoch of the second stage is better than all of the first
-            self.log(self.monitor, -self.trainer.callback_metrics["val/alignment_loss"])
+            scatter_weights(self.network)
+            self.log(self.monitor, -loss)
             return
         plans, table = self._conclude("val")
         for decoding in plans.plans:
@@ -399,8 +408,10 @@ class PlanningModule(LightningModule):
 
     def _conclude(self, split: str) -> tuple[Plans, dict[str, dict[str, Any]]]:
         """Gather the plans of all processes, and compute the figures on each, from the same numbers."""
+        assert self.network is not None
         plans = self.outcome.plans()
         self.outcome.reset()
+        scatter_weights(self.network)
         return plans, figures(plans, self._windows(split).seen_in_training)
 
     def _windows(self, split: str) -> Any:
@@ -411,7 +422,10 @@ class PlanningModule(LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Keep trainable weights only, and say what they were trained for."""
         checkpoint["leaplan"] = {"task": "planning", "for": self.identity}
-        checkpoint["state_dict"] = trainable_state(self)
+        state = trainable_state(self)
+        if self.device_mesh is not None:  # the first process has been given all weights
+            state = {name: whole for name, whole in checkpoint["state_dict"].items() if name in state}
+        checkpoint["state_dict"] = state
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Refuse a checkpoint that was trained for something else.
@@ -420,4 +434,5 @@ class PlanningModule(LightningModule):
             CheckpointError: Another vocabulary, horizon, language model or network; names what differs.
         """
         refuse_other(checkpoint["leaplan"].get("for", {}), self.identity, "the checkpoint")
-        refuse_misfit(self, checkpoint["state_dict"], "the checkpoint")
+        if "state_dict" in checkpoint:  # a strategy that shards has read it already
+            refuse_misfit(self, checkpoint["state_dict"], "the checkpoint")

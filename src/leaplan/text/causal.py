@@ -204,6 +204,7 @@ class CausalLanguageModel(nn.Module):
                 inputs_embeds=embeddings.to(self.base.get_input_embeddings().weight.dtype),
                 attention_mask=torch.ones(rows, length, dtype=torch.int64, device=embeddings.device),
                 generation_config=settings,
+                synced_gpus=False,  # sharded weights are gathered before, and texts differ in length
             )
 
     def save_adapter(self, folder: Path) -> None:
