@@ -73,7 +73,20 @@ def test_the_compose_file_builds_this_image_and_asks_for_gpus():
     assert list(service["build"]["args"]) == named
 
 
+def test_every_file_that_the_commands_for_clusters_name_is_there():
+    pages = [
+        DOCKER / "Dockerfile",
+        DOCKER / "compose.yaml",
+        *(DOCKER / "slurm").iterdir(),
+        ROOT / "docs" / "cluster.md",
+    ]
+    for page in pages:
+        for name in re.findall(r"(?:configs|docker|tests)/[\w/.-]*\w", page.read_text()):
+            assert (ROOT / name).exists(), f"{page.name}: {name}"
+
+
 @pytest.mark.slow
+@pytest.mark.skipif("LEAPLAN_TEST_INSTALL" not in os.environ, reason="set LEAPLAN_TEST_INSTALL=python3; takes minutes")
 def test_the_install_lines_make_an_environment_of_the_versions_in_the_constraints(tmp_path):
     """Images cannot be pulled everywhere; what is run in them can."""
     folder, venv = tmp_path / "leaplan", tmp_path / "venv"
@@ -85,7 +98,7 @@ def test_the_install_lines_make_an_environment_of_the_versions_in_the_constraint
     refuse_offline(tmp_path / "probe")
     for line in install_lines():
         words = shlex.split(line.replace(VENV, str(venv)).replace("--no-cache-dir ", ""))
-        words[0] = sys.executable if words[0] == "python3" else words[0]
+        words[0] = os.environ["LEAPLAN_TEST_INSTALL"] if words[0] == "python3" else words[0]
         subprocess.run(words, cwd=folder, check=True, capture_output=True, text=True)
     found = {plain(each.metadata["Name"]): each.version for each in distributions(path=site_of(venv))}
     wanted = pins()

@@ -294,6 +294,7 @@ def main(args: list[str]) -> int:
     """Run a Trainer verb."""
     quiet()
     args = with_files(args)
+    tell_other_nodes()
     try:
         LeaplanCLI(args)
     except FinishedRun as finished:
@@ -314,6 +315,16 @@ def main(args: list[str]) -> int:
             raise
         raise mistake from error
     return 0
+
+
+def tell_other_nodes() -> None:
+    """Keep the processes that a user starts on other nodes from writing to the run folder and speaking.
+
+    Lightning counts NODE_RANK only once it has a trainer, and takes each of them for the first process until then.
+    """
+    known = any(name in os.environ for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"))
+    if os.environ.get("NODE_RANK", "0") != "0" and not known:
+        rank_zero_only.rank = 1
 
 
 def users_mistake(error: BaseException | None) -> UserError | None:
