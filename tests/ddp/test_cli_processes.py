@@ -13,7 +13,7 @@ import yaml
 
 from leaplan.__main__ import main
 from tests.small_niv import write_small_niv
-from tests.test_cli import experiment, whole
+from tests.test_cli import experiment
 
 TWO = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
 WINDOWS = {"val": 9, "test": 33}  # no multiple of 2; 17 and 16 test windows make 5 and 4 batches of 4
@@ -124,19 +124,6 @@ def test_two_processes_train_and_end_with_results(alone, root, tmp_path):
     assert [row.split(",")[0] for row in (run / "metrics.csv").read_text().splitlines()] == ["epoch", "0", "1"]
     main(["test", "--config", str(config)])  # what two processes saved, one evaluates to the same figures
     assert results_of(run)["metrics"]["test"] == results["metrics"]["test"]
-
-
-@pytest.mark.slow
-def test_two_processes_train_both_stages_of_planllm(root, tmp_path):
-    config = experiment(tmp_path, root, 4, batch_size=4, **whole(tmp_path / "cache"))
-    leaplan("fit", "--config", config, *TWO)
-    run = tmp_path / "runs" / "small"
-    results = results_of(run)["metrics"]["test"]
-    assert set(results) >= {"argmax", "viterbi", "generate", "trie", "retrieve"}
-    predictions = (run / "predictions" / "test.jsonl").read_text()
-    main(["test", "--config", str(config)])  # what two processes saved, one evaluates to the same figures
-    assert results_of(run)["metrics"]["test"] == results
-    assert (run / "predictions" / "test.jsonl").read_text() == predictions
 
 
 @pytest.mark.slow

@@ -87,10 +87,15 @@ def one(tmp_path_factory, root, cache) -> Path:
 
 @pytest.mark.slow
 def test_two_processes_have_the_losses_and_figures_of_one_in_both_stages(one, root, cache, tmp_path):
-    leaplan("fit", "--config", steady(tmp_path, root, cache), "--batch_size", "4", *TWO)
-    assert_equal(one, tmp_path / "runs" / "small")
+    config, run = steady(tmp_path, root, cache), tmp_path / "runs" / "small"
+    leaplan("fit", "--config", config, "--batch_size", "4", *TWO)
+    assert_equal(one, run)
     both = [row["val/viterbi/success_rate"] for row in epochs_of(one)]
     assert [bool(each) for each in both] == [False, False, True, True]  # two stages
+    results, predictions = results_of(run)["metrics"]["test"], (run / "predictions" / "test.jsonl").read_text()
+    assert main(["test", "--config", str(config)]) == 0  # what two saved, one evaluates to the same figures
+    assert results_of(run)["metrics"]["test"] == results
+    assert (run / "predictions" / "test.jsonl").read_text() == predictions
 
 
 @pytest.mark.slow
@@ -118,18 +123,6 @@ def full(tmp_path_factory, root, cache) -> Path:
     return config.parent / "runs" / "small"
 
 
-@pytest.mark.slow
-def test_a_language_model_that_is_sharded_over_two_processes_learns_in_full_as_in_one(full, root, cache, tmp_path):
-    config = steady(tmp_path, root, cache)
-    leaplan("fit", "--config", config, "--config", FSDP2, "--batch_size", "4", "--trainer.devices", "2")
-    run = config.parent / "runs" / "small"
-    assert_equal(full, run)
-    ours, theirs = (torch.load(each / "checkpoints" / "last.ckpt", weights_only=True) for each in (full, run))
-    weights, others = (flat_of(each["state_dict"]) for each in (ours, theirs))
-    assert shapes_of(ours) == shapes_of(theirs)
-    assert (weights - others).norm() < 1e-3 * weights.norm()  # keys' biases, which nothing depends on, drift apart
-
-
 def flat_of(state: dict[str, torch.Tensor]) -> torch.Tensor:
     return torch.cat([weight.flatten().double() for _, weight in sorted(state.items())])
 
@@ -153,25 +146,21 @@ class SignalIn(Callback):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("first", ["ddp", "sharded"])
-def test_a_run_may_change_between_sharded_and_whole_weights(full, first, root, cache, tmp_path):
-    config = steady(tmp_path, root, cache)
-    common = [
-        "fit",
-        "--config",
-        config,
-        "--batch_size",
-        "4",
-        "--model.language.learns",
-        "full",
-        "--trainer.devices",
-        "2",
-    ]
+@pytest.mark.parametrize(("first", "epochs"), [("ddp", 1), ("sharded", 3)])
+def test_sharded_or_not_a_language_model_learns_in_full_as_in_one_process(full, first, epochs, root, cache, tmp_path):
+    """A run that changes from one to the other behind some epochs: both train both stages, save, and go on."""
+    config, run = steady(tmp_path, root, cache), tmp_path / "runs" / "small"
+    common = ["fit", "--config", config, "--batch_size", "4", "--trainer.devices", "2"]
+    common += ["--model.language.learns", "full"]
     strategies = {"ddp": ["--trainer.strategy", "ddp"], "sharded": ["--config", FSDP2]}
-    callback = json.dumps([{"class_path": f"{__name__}.SignalIn", "init_args": {"epoch": 2}}])
+    callback = json.dumps([{"class_path": f"{__name__}.SignalIn", "init_args": {"epoch": epochs - 1}}])
     process = started(*common, *strategies.pop(first), "--trainer.callbacks", callback)
     out, error = process.communicate(timeout=SECONDS)
     assert process.returncode == STOPPED, error
-    assert "stopped after 3 of 4 epochs" in out
+    assert f"stopped after {epochs} of {EPOCHS} epochs" in out
     assert "continuing" in leaplan(*common, *strategies.popitem()[1])
-    assert_equal(full, tmp_path / "runs" / "small")
+    assert_equal(full, run)
+    ours, theirs = (torch.load(each / "checkpoints" / "last.ckpt", weights_only=True) for each in (full, run))
+    assert shapes_of(ours) == shapes_of(theirs)
+    weights, others = (flat_of(each["state_dict"]) for each in (ours, theirs))
+    assert (weights - others).norm() < 1e-3 * weights.norm()  # keys' biases, which nothing depends on, drift apart

@@ -44,7 +44,7 @@ def programs(tmp_path) -> Path:
     return folder
 
 
-def submitted(programs: Path, config: Path, tasks: int, **variables: str) -> subprocess.Popen[str]:
+def submitted(programs: Path, config: Path, tasks: int) -> subprocess.Popen[str]:
     """Run the batch script as SLURM would on one node."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
@@ -52,6 +52,8 @@ def submitted(programs: Path, config: Path, tasks: int, **variables: str) -> sub
     count = {name: str(tasks) for name in ("SLURM_NTASKS", "SLURM_NTASKS_PER_NODE")}
     job = {
         "SLURM_JOB_ID": "4711",
+        "SLURM_ARRAY_JOB_ID": "4700",
+        "SLURM_ARRAY_TASK_ID": "8",
         "SLURM_JOB_NAME": "leaplan-train",
         "SLURM_NNODES": "1",
         "SLURM_NODELIST": "localhost",
@@ -59,7 +61,7 @@ def submitted(programs: Path, config: Path, tasks: int, **variables: str) -> sub
     ours = {"LEAPLAN": str(programs / "leaplan"), "ACCELERATOR": "cpu", "OMP_NUM_THREADS": "1", "MASTER_PORT": port}
     environment = {
         **{name: value for name, value in os.environ.items() if name not in ("MASTER_ADDR", "PL_GLOBAL_SEED")},
-        **count, **job, **ours, **variables,
+        **count, **job, **ours,
         "PATH": f"{programs}:{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
     }  # fmt: skip
@@ -82,20 +84,17 @@ def ended(process: subprocess.Popen[str], code: int = 0) -> str:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("tasks", [1, 2])
-def test_a_job_that_slurm_interrupts_and_starts_again_ends_as_an_undisturbed_one(programs, tmp_path, tasks):
+def test_a_job_that_slurm_interrupts_and_starts_again_ends_as_an_undisturbed_one(programs, tmp_path):
+    """Two processes; the job is a task of an array, whose number is the seed."""
     root = write_small_niv(tmp_path / "data", videos=23)
     runs = {}
     for name in ("whole", "interrupted"):
         (tmp_path / name).mkdir()
         config = uneven(tmp_path / name, root)
-        runs[name] = run = tmp_path / name / "runs" / "small"
+        runs[name] = run = tmp_path / name / "runs" / "small-seed8"
         if name == "interrupted":
-            process, table, deadline = (
-                submitted(programs, config, tasks),
-                run / "metrics.csv",
-                time.monotonic() + SECONDS,
-            )
+            process = submitted(programs, config, tasks=2)
+            table, deadline = run / "metrics.csv", time.monotonic() + SECONDS
             while not (table.is_file() and len(table.read_text().splitlines()) > 2):
                 assert process.poll() is None
                 assert time.monotonic() < deadline
@@ -103,20 +102,10 @@ def test_a_job_that_slurm_interrupts_and_starts_again_ends_as_an_undisturbed_one
             process.send_signal(signal.SIGUSR1)  # srun, which the script has become
             out = ended(process, STOPPED)
             assert "the same command continues" in out
-            assert "job 4711 is queued again" in out
-            assert (tmp_path / "calls").read_text() == "requeue 4711\n"
+            assert "job 4700_8 is queued again" in out
+            assert (tmp_path / "calls").read_text() == "requeue 4700_8\n"
             assert not (run / "results.json").exists()
-        out = ended(submitted(programs, config, tasks))
+        out = ended(submitted(programs, config, tasks=2))
         assert ("continuing" in out) == (name == "interrupted")
+        assert "seed_everything: 8" in (run / "config.yaml").read_text()
     assert_same_run(runs["whole"], runs["interrupted"])
-    assert "is finished" in ended(submitted(programs, config, tasks))  # queued again once too often
-
-
-@pytest.mark.slow
-def test_a_task_of_an_array_is_a_run_of_its_seed(programs, tmp_path):
-    config = uneven(tmp_path, write_small_niv(tmp_path / "data", videos=23))
-    array = {"SLURM_ARRAY_JOB_ID": "4700", "SLURM_ARRAY_TASK_ID": "8"}
-    ended(submitted(programs, config, 1, **array))
-    run = tmp_path / "runs" / "small-seed8"
-    assert (run / "results.json").is_file()
-    assert "seed_everything: 8" in (run / "config.yaml").read_text()

@@ -125,12 +125,12 @@ def test_a_run_that_was_stopped_and_queued_again_ends_as_an_undisturbed_one(call
     runs = {}
     for name in ("whole", "stopped"):
         (tmp_path / name).mkdir()
-        command = ["fit", "--config", str(experiment(tmp_path / name, root)), "--save_every", "100"]
+        command = ["fit", "--config", str(experiment(tmp_path / name, root, 3)), "--save_every", "100"]
         runs[name] = tmp_path / name / "runs" / "small"
         if name == "stopped":
-            callback = f'[{{"class_path": "{__name__}.SignalIn", "init_args": {{"epoch": 2}}}}]'
+            callback = f'[{{"class_path": "{__name__}.SignalIn", "init_args": {{"epoch": 0}}}}]'
             assert main([*command, "--trainer.callbacks", callback]) == STOPPED
-            assert "stopped after 3 of 6 epochs" in capsys.readouterr().out
+            assert "stopped after 1 of 3 epochs" in capsys.readouterr().out
             assert calls() == ["requeue 123"]
             assert not (runs[name] / "results.json").exists()
         assert main(command) == 0
