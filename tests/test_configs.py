@@ -63,7 +63,10 @@ def assert_holds(config: dict, part: dict) -> None:
         if isinstance(value, dict):
             assert_holds(config[key], value)
         elif "${" not in str(value):
-            assert config[key] == value, key
+            found = config[key]
+            if key == "class_path":  # the parser may name a class by a shorter path
+                found, value = (path.rpartition(".")[2] for path in (found, value))
+            assert found == value, key
 
 
 @pytest.mark.parametrize("path", PARTS, ids=name_of)

@@ -10,15 +10,16 @@ import torch
 import yaml
 from PIL import Image
 
+import leaplan
 from leaplan.__main__ import main
 from leaplan.data.kitchen import ensure_kitchen
 from leaplan.data.niv import read_niv
 from leaplan.data.sources import Features
-from leaplan.errors import ConfigError, DataError
+from leaplan.errors import CheckpointError, ConfigError, DataError, UserError
+from leaplan.on_video.model import Model, refuse_horizon
 from leaplan.on_video.observing import Images, Moments
 from leaplan.on_video.opened_run import open_run
 from leaplan.on_video.picture_strip import draw_strip
-from leaplan.on_video.plan import refuse_horizon
 from leaplan.on_video.planned import Looked, ask
 from leaplan.on_video.readable import clock, percent, seconds_of
 from leaplan.on_video.same_encoder import Eyes, Given, eyes_like
@@ -57,7 +58,7 @@ def run(tmp_path_factory, root) -> Path:
 
 @pytest.fixture(scope="module")
 def opened(run):
-    return open_run(run, "planning")
+    return open_run(run)
 
 
 @pytest.fixture(scope="module")
@@ -146,7 +147,7 @@ def test_raw_film_to_plan_in_the_kitchen_is_what_predict_says(tmp_path, reposito
     assert main([*command, "--runs", str(tmp_path / "runs"), "--final", "val"]) == 0
     run = tmp_path / "runs" / "plan-synthetic-t3"
     assert main(["predict", "--config", str(run / "config.yaml")]) == 0
-    opened = open_run(run, "planning")
+    opened = open_run(run)
     eyes = eyes_like(folder / "ours", Given())
     segments = {video.id: video.segments for video in opened.data.annotations.videos}
     lines = predictions(run)
@@ -230,11 +231,11 @@ def test_two_images_plan_like_a_film_that_shows_nothing_else(opened, tmp_path):
 @pytest.mark.parametrize(
     ("words", "message"),
     [
-        (["film.mp4", "--start", "0:70", "--goal", "2:00"], "--start '0:70' is no time: minutes and seconds end at 59"),
-        (["film.mp4", "--start=-3", "--goal", "2:00"], "--start '-3' is no time"),
-        (["film.mp4", "--start", "nan", "--goal", "2:00"], "--start 'nan' is no time"),
-        (["film.mp4", "--start", "2:00", "--goal", "120"], "--start 2:00 is not before --goal 120"),
-        (["--start", "now.jpg", "--goal", "then.jpg"], "--start now.jpg is no image: there is no such file"),
+        (["film.mp4", "--start", "0:70", "--goal", "2:00"], "start '0:70' is no time: minutes and seconds end at 59"),
+        (["film.mp4", "--start=-3", "--goal", "2:00"], "start '-3' is no time"),
+        (["film.mp4", "--start", "nan", "--goal", "2:00"], "start 'nan' is no time"),
+        (["film.mp4", "--start", "2:00", "--goal", "120"], "start 2:00 is not before goal 120"),
+        (["--start", "now.jpg", "--goal", "then.jpg"], "start now.jpg is no image: there is no such file"),
         (["film.mp4", "--start", "1", "--goal", "2", "--strip", "plan.gif"], "its name ends in '.gif'"),
         (["film.mp4", "--start", "1", "--goal", "2"], "nowhere is no run: it has no config.yaml"),
     ],
@@ -249,7 +250,7 @@ def test_a_wrong_question_is_answered_before_anything_is_read(words, message, tm
 
 
 def test_another_horizon_than_the_run_s_is_refused(opened):
-    with pytest.raises(ConfigError, match=r"--steps 4, but small plans 3 steps\n  Say --steps 3"):
+    with pytest.raises(ConfigError, match=r"4 steps are asked for, but small plans 3 steps\n  Say --steps 3"):
         refuse_horizon(opened, 4)
 
 
@@ -272,13 +273,9 @@ def test_more_that_does_not_fit_the_run_is_refused(run, root, words, message, ca
     assert "Traceback" not in said
 
 
-def test_a_run_of_another_task_is_refused(tmp_path):
-    (tmp_path / "checkpoints").mkdir()
-    (tmp_path / "config.yaml").write_text("{}")
-    content = {"leaplan": {"task": "recognition"}, "state_dict": {}}
-    torch.save(content, tmp_path / "checkpoints" / "best.ckpt")
-    with pytest.raises(Exception, match="was trained for recognition, but a run of planning is needed"):
-        open_run(tmp_path, "planning")
+def test_a_run_of_another_task_is_refused(opened):
+    with pytest.raises(ConfigError, match=r"small was trained for planning, but .* recognition .*\n.*leaplan plan"):
+        Model(opened).recognise("film.mp4")
 
 
 def test_a_goal_beyond_the_film_is_refused(tmp_path):
@@ -326,6 +323,67 @@ def test_damaged_settings_are_told(tmp_path):
     (tmp_path / "features.json").write_text("{")
     with pytest.raises(DataError, match=r"features\.json cannot be read as settings of features"):
         eyes_like(tmp_path, Given())
+
+
+# --- from Python -------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module")
+def model(opened):
+    return Model(opened)
+
+
+def test_a_plan_from_a_film_is_that_of_predict_and_has_a_picture(model, run, root):
+    line = predictions(run)[0]
+    start, goal = window_times(root, line["sample_id"])
+    planned = model.plan(start, f"0:{goal:05.2f}", root / "niv" / "videos" / f"{line['video']}.mp4")
+    refuse_difference(planned.as_json(), line)
+    assert planned._repr_png_().startswith(b"\x89PNG")
+    assert all(name in repr(planned) for name in planned.named(planned.steps))
+
+
+def test_features_of_the_data_plan_as_their_film_does(model, run):
+    windows = model.run.data.windows("test")
+    for number, line in enumerate(predictions(run)[:2]):
+        planned = model.plan(windows.start[number], windows.goal[number].numpy())
+        refuse_difference(planned.as_json(), line)
+    assert planned._repr_png_() is None
+    with pytest.raises(ConfigError, match="a plan from features has no picture"):
+        planned.picture()
+
+
+def test_pictures_in_files_in_memory_and_of_pillow_plan_alike(model, tmp_path):
+    pictures = noise(2, 3)
+    paths = [tmp_path / "start.png", tmp_path / "goal.png"]
+    for path, picture in zip(paths, pictures, strict=True):
+        Image.fromarray(picture).save(path)
+    plans = [model.plan(*ends) for ends in (paths, map(str, paths), pictures, map(Image.fromarray, pictures))]
+    assert len({plan.alternatives for plan in plans}) == 1
+    assert plans[2].as_json()["start"] == {"image": None}
+
+
+@pytest.mark.parametrize(
+    ("start", "goal", "video", "message"),
+    [
+        (1, 2, None, "start 1 is a time, but there is no video"),
+        (2, 1, "film.mp4", "start 2 is not before goal 1"),
+        (-1.0, 2, "film.mp4", "start -1.0 is no time"),
+        (torch.zeros(1, 516), np.zeros((8, 8, 3), np.uint8), None, "one of start and goal is features"),
+        (torch.zeros(1, 9), torch.zeros(1, 9), None, "features gives 1 x 9 numbers"),
+        (np.zeros((8, 8), np.uint8), np.zeros((8, 8), np.uint8), None, "is no picture"),
+    ],
+)
+def test_what_is_no_start_or_no_goal_is_refused(model, start, goal, video, message):
+    with pytest.raises(UserError, match=message):
+        model.plan(start, goal, video)
+
+
+def test_a_model_says_what_it_is(model):
+    assert repr(model) == "<leaplan model small: planning of 5 step classes, horizon 3>"
+    assert model.results["run"] == "small"
+    assert isinstance(model.network, torch.nn.Module)
+    with pytest.raises(CheckpointError, match="is no run"):
+        leaplan.load(model.run.folder / "nowhere")
 
 
 # --- words and pictures ------------------------------------------------------------------------------------------

@@ -14,9 +14,10 @@ from leaplan.data.niv import read_niv
 from leaplan.data.sources import Features
 from leaplan.data.views import ActionClips, AnticipationClips
 from leaplan.errors import ConfigError
+from leaplan.on_video.model import refuse_features
 from leaplan.on_video.opened_run import open_run
-from leaplan.on_video.recognise import refuse_features, windows_of
 from leaplan.on_video.recognised import Recognised, Window, recognise
+from leaplan.on_video.windows import windows_of
 from leaplan.programs.language import LEAP, Program, SubAction
 from leaplan.programs.parse import parse
 from tests.test_leap_frames import experiment, write_films
@@ -37,7 +38,7 @@ def run(tmp_path_factory, root) -> Path:
 
 @pytest.fixture(scope="module")
 def opened(run):
-    return open_run(run, "recognition")
+    return open_run(run)
 
 
 def test_a_window_that_is_a_segment_gets_the_scores_of_predict(run, opened, root):
@@ -84,7 +85,7 @@ def test_the_verb_tells_a_film_along_time(run, root, tmp_path, capsys):
     ("words", "message"),
     [
         (["--start", "9:00"], "nothing is left of"),
-        (["--stop", "9:00"], "--stop 9:00 is beyond"),
+        (["--stop", "9:00"], "stop 9:00 is beyond"),
         (["--start", "0:03", "--stop", "0:02"], "nothing is left of"),
         (["--root", "/dev/null/nowhere"], "dataset that it was trained on, which is not at hand"),
     ],

@@ -10,6 +10,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 
 from leaplan.data.views import Clip, Window
+from leaplan.programs.encode import Encoder
 from leaplan.programs.targets import Targets, read_targets
 from leaplan.records import Annotations, ProgramClasses, Vocabulary
 
@@ -63,9 +64,8 @@ def _splits(annotations: Annotations) -> set[str]:
     return {video.split for video in annotations.videos}
 
 
-def program_classes(targets: Targets) -> ProgramClasses:
-    """Return what the labels of `targets` mean."""
-    encoder = targets.encoder
+def program_classes(encoder: Encoder) -> ProgramClasses:
+    """Return what the labels of `encoder` mean."""
     objects = ("none", "other", *encoder.objects)
     return ProgramClasses(encoder.slots, ("stop", *encoder.verbs), objects, encoder.conditions)
 

@@ -64,14 +64,12 @@ class CrossDataset(VideoDataModule):
         """The test dataset's classes."""
         return self.test_part.official.vocabulary
 
-    def setup(self, stage: str | None = None) -> None:
-        """Cut the windows of both datasets and gather their features into memory.
+    def _cut_windows(self) -> dict[str, WindowTensors]:
+        """Return the windows of both datasets.
 
         Raises:
             DataError: A split has no window, or the datasets' observations differ in size.
         """
-        if self._tensors:
-            return
         observed = {
             **self.train_part.observe(self.annotations, ("train", "val")),
             **self.test_part.observe(self.test_part.official, ("test",)),
@@ -81,9 +79,7 @@ class CrossDataset(VideoDataModule):
         texts = {_texts(steps, self.annotations.vocabulary) for steps in trained}
         tested = {window.steps for window in observed["test"][0]}
         known = {steps for steps in tested if _texts(steps, self.target_vocabulary) in texts}
-        self._tensors = {
-            split: WindowTensors(*observed[split], known if split == "test" else trained) for split in SPLITS
-        }
+        return {split: WindowTensors(*observed[split], known if split == "test" else trained) for split in SPLITS}
 
     def _refuse_other_sizes(self, train: tuple[int, ...], test: tuple[int, ...]) -> None:
         if train != test:

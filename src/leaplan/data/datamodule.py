@@ -4,7 +4,7 @@ from abc import abstractmethod
 from collections.abc import Sequence
 from functools import cached_property
 from pathlib import Path
-from typing import ClassVar, cast
+from typing import ClassVar, Self, cast
 
 import torch
 from lightning import LightningDataModule
@@ -13,7 +13,7 @@ from torch.utils.data import DataLoader
 from leaplan.data.clips import ClipSource, ClipSplit, ProgramFile, program_classes, unique_windows
 from leaplan.data.files import dataset_folder
 from leaplan.data.loading import Batch, BatchLoader, RankSampler, SingleSteps, WindowTensors
-from leaplan.data.sources import Observed, Source
+from leaplan.data.sources import NothingSeen, Observed, Source
 from leaplan.data.splits import carve_validation
 from leaplan.data.views import ActionClips, AnticipationClips, PlanningWindows
 from leaplan.errors import ConfigError, DataError
@@ -27,12 +27,13 @@ View = PlanningWindows | ActionClips | AnticipationClips
 class VideoDataModule(LightningDataModule):
     """Loaders of planning windows, or of clips to be recognised or anticipated, for one dataset.
 
-    A subclass turns raw files into `Annotations` in `read` and does nothing else.
+    A subclass turns raw files into `Annotations` in `read` and does nothing else. `Niv("data").setup().annotations`
+    needs no more than the annotation files; for tensors say a source as well.
 
     Args:
         root: Folder that holds the dataset's folder, or that folder itself.
-        view: Which samples are cut from the annotations.
-        source: Where a sample's tensors come from.
+        view: Which samples are cut from the annotations; None takes windows of three steps to plan.
+        source: Where a sample's tensors come from; None leaves it at the annotations.
         protocol: Name of the split protocol; "" takes the dataset's first.
         batch_size: Samples per batch and process.
         validation: Share of the training *videos* set aside for validation where the protocol has none. 0, for clips,
@@ -49,9 +50,9 @@ class VideoDataModule(LightningDataModule):
 
     def __init__(
         self,
-        root: str,
-        view: View,
-        source: Source | ClipSource,
+        root: str | Path,
+        view: View | None = None,
+        source: Source | ClipSource | None = None,
         protocol: str = "",
         batch_size: int = 32,
         validation: float = 0.1,
@@ -62,8 +63,8 @@ class VideoDataModule(LightningDataModule):
         super().__init__()
         self.root = Path(root).expanduser()
         self.protocol = protocol or self.default_protocol
-        self.view = view
-        self.source = source
+        self.view: View = view or PlanningWindows()
+        self.source: Source | ClipSource = source or NothingSeen()
         self.batch_size = batch_size
         self.validation = validation
         self.seed = seed
@@ -114,16 +115,30 @@ class VideoDataModule(LightningDataModule):
             )
         return tuple(split for split in SPLITS if split != "val")
 
-    def setup(self, stage: str | None = None) -> None:
-        """Cut the samples of all splits; features are gathered into memory, frames are decoded later."""
+    def setup(self, stage: str | None = None) -> Self:
+        """Cut the samples of all splits; features are gathered into memory, frames are decoded later.
+
+        Returns:
+            This data module. Without a source its annotations are read and checked, and nothing is cut.
+
+        Raises:
+            DataError: Files are missing or malformed, or a split has no sample.
+        """
         if self._tensors or self._clips:
-            return
-        if not isinstance(self.view, PlanningWindows):
+            return self
+        if isinstance(self.source, NothingSeen):
+            self.annotations  # noqa: B018, they are read once
+        elif isinstance(self.view, PlanningWindows):
+            self._tensors = self._cut_windows()
+        else:
             self._clips = self._cut_clips(self.view)
-            return
+        return self
+
+    def _cut_windows(self) -> dict[str, WindowTensors]:
+        """Return the windows of all splits."""
         observed = self.observe(self.annotations, self.splits)
         seen = {window.steps for window in observed["train"][0]}
-        self._tensors = {split: WindowTensors(*observed[split], seen) for split in self.splits}
+        return {split: WindowTensors(*observed[split], seen) for split in self.splits}
 
     def _cut_clips(self, view: ActionClips | AnticipationClips) -> dict[str, ClipSplit]:
         """Return the clips of all splits, those of training drawn at random."""
@@ -214,7 +229,7 @@ class VideoDataModule(LightningDataModule):
     def _recognition_problem(self, view: ActionClips | AnticipationClips) -> RecognitionProblem:
         shape = self._clips["train"][0]["clips"].shape  # (1, V, W, 3, T, H, W') or (1, V, W, S, D)
         rows, width = (shape[4], 0) if len(shape) == 7 else (shape[3], shape[4])
-        programs = None if self.targets is None else program_classes(self.targets)
+        programs = None if self.targets is None else program_classes(self.targets.encoder)
         return RecognitionProblem(self.annotations.vocabulary, view.windows, rows, width, programs, view.gap)
 
     def subsets(self, split: str) -> dict[str, dict[str, torch.Tensor]]:

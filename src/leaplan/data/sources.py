@@ -18,7 +18,7 @@ from torch import Tensor
 from leaplan.data.arrays import index_arrays, read_archive, read_array
 from leaplan.data.feature_clips import FeatureClips, clips_from_arrays
 from leaplan.data.views import Clip, PlanningWindow
-from leaplan.errors import DataError, ProblemList
+from leaplan.errors import ConfigError, DataError, ProblemList
 from leaplan.records import Annotations, Step
 
 Pool = Literal["mean", "keep", "concatenate"]
@@ -37,6 +37,26 @@ class Source(Protocol):
 
     def describe(self) -> dict[str, object]:
         """Return what a reader of the results must know: name, observed seconds, pooling."""
+
+
+class NothingSeen:
+    """No tensors: annotations alone."""
+
+    def restrict(self, annotations: Annotations, folder: Path) -> Annotations:
+        """Return all `annotations`."""
+        return annotations
+
+    def observe(self, windows: Sequence[PlanningWindow], folder: Path) -> Observed:
+        """Refuse: there is nothing to observe.
+
+        Raises:
+            ConfigError: Always.
+        """
+        raise ConfigError("the data have no source of features or frames", "Say one, such as leaplan.data.Features()")
+
+    def describe(self) -> dict[str, object]:
+        """Return that there is nothing."""
+        return {"name": "none"}
 
 
 class Features:

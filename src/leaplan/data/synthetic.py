@@ -23,9 +23,8 @@ class SyntheticKitchen(VideoDataModule):
     """The synthetic kitchen. Its features are those of its decoded videos, a row per second.
 
     Args:
-        view: Which samples are cut from the annotations.
-        source: Where a sample's tensors come from.
         root: Cache folder in which the kitchen is made once.
+        view, source: As `VideoDataModule`.
         protocol: "people": persons of one split are in no other.
         batch_size: Samples per batch and process.
         kitchen_seed: Of the simulator.
@@ -37,9 +36,9 @@ class SyntheticKitchen(VideoDataModule):
 
     def __init__(
         self,
-        view: View,
-        source: Source | ClipSource,
-        root: str = CACHE,
+        root: str | Path = CACHE,
+        view: View | None = None,
+        source: Source | ClipSource | None = None,
         protocol: str = "people",
         batch_size: int = 32,
         kitchen_seed: int = 7,

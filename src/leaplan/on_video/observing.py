@@ -23,6 +23,9 @@ RUN_FRAMES = 16  # decoded in one call
 TOLERANCE = 0.05  # seconds by which a goal may be beyond the end: people tell times in tenths
 
 
+Picture = Path | Image.Image | NDArray[np.uint8]
+
+
 class Rows(Protocol):
     """Rows of features that are made when they are asked for."""
 
@@ -149,20 +152,22 @@ class Images:
     """Start and goal as two images.
 
     Args:
-        start, goal: Files.
+        start, goal: Files, or pictures in memory: of Pillow, or uint8 (H, W, 3), RGB.
     """
 
-    def __init__(self, start: Path, goal: Path) -> None:
+    def __init__(self, start: Picture, goal: Picture) -> None:
         self.start, self.goal = start, goal
 
     @property
     def names(self) -> tuple[str, str]:
         """What people call them."""
-        return self.start.name, self.goal.name
+        start, goal = (each.name if isinstance(each, Path) else "picture" for each in (self.start, self.goal))
+        return start, goal
 
     def as_json(self) -> dict[str, Any]:
-        """Return what is looked at."""
-        return {"video": None, "start": {"image": str(self.start)}, "goal": {"image": str(self.goal)}}
+        """Return what is looked at; a picture in memory has no name."""
+        told = {"start": self.start, "goal": self.goal}
+        return {"video": None, **{k: {"image": str(v) if isinstance(v, Path) else None} for k, v in told.items()}}
 
     def see(self, eyes: Eyes, source: Features) -> tuple[Tensor, Tensor]:
         """Return start and goal (1, S, D); each image stands for all frames of its seconds.
@@ -178,18 +183,55 @@ class Images:
         return read_image(self.start), read_image(self.goal)
 
 
+class Observed:
+    """Start and goal as features that somebody has observed already.
+
+    Args:
+        start, goal: (S, D), or (D,) where the run observes one vector of each; as `leaplan.data` gives them.
+    """
+
+    names = ("the start", "the goal")
+    pictures = None
+
+    def __init__(self, start: Tensor, goal: Tensor) -> None:
+        self.start, self.goal = start, goal
+
+    def as_json(self) -> dict[str, Any]:
+        """Return what is looked at."""
+        return {
+            "video": None,
+            "start": {"features": list(self.start.shape)},
+            "goal": {"features": list(self.goal.shape)},
+        }
+
+    def see(self) -> tuple[Tensor, Tensor]:
+        """Return both (1, S, D)."""
+        start, goal = (each.float().reshape(1, -1, each.shape[-1]) for each in (self.start, self.goal))
+        return start, goal
+
+
 def _pooled(rows: Rows, time: float, source: Features, end: Literal["start", "goal"]) -> Tensor:
     """Return what `source` sees at `time` (1, S, D); of `rows` only those that it looks at are made."""
     seconds = source.start_seconds if end == "start" else source.goal_seconds
     return torch.from_numpy(source._look(cast(Any, rows), time, seconds))[None]
 
 
-def read_image(path: Path) -> NDArray[np.uint8]:
+def read_image(path: Picture) -> NDArray[np.uint8]:
     """Return a picture (H, W, 3), RGB, upright.
+
+    Args:
+        path: A file, or a picture in memory: of Pillow, or uint8 (H, W, 3).
 
     Raises:
         DataError: It cannot be read as one.
     """
+    if isinstance(path, Image.Image):
+        return np.array(path.convert("RGB"))
+    if isinstance(path, np.ndarray):
+        if path.dtype != np.uint8 or path.ndim != 3 or path.shape[2] != 3:
+            what = f"an array of {path.dtype} {path.shape} is no picture"
+            raise DataError(what, "Give uint8 (height, width, 3), RGB; or features as a tensor, (S, D)")
+        return path
     try:
         with Image.open(path) as image:
             return np.array(ImageOps.exif_transpose(image).convert("RGB"))

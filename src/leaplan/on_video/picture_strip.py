@@ -44,10 +44,9 @@ def refuse_ending(path: Path) -> None:
         raise ConfigError(f"{path} is no picture: its name ends in {path.suffix!r}", hint)
 
 
-def write_strip(path: Path, start: NDArray[np.uint8], goal: NDArray[np.uint8], planned: "Planned") -> None:
-    """Draw a plan between the pictures (H, W, 3) of start and goal, and write it. Raises as `refuse_ending`."""
+def write_picture(path: Path, picture: Image.Image) -> None:
+    """Write a picture in the format that its name tells. Raises as `refuse_ending`."""
     refuse_ending(path)
-    picture = draw_strip(start, goal, planned)
     kind = {".jpg": "JPEG", ".jpeg": "JPEG", ".webp": "WEBP"}.get(path.suffix.lower(), "PNG")
     write_whole(path, lambda partial: picture.save(partial, format=kind))
 

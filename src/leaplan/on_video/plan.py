@@ -3,18 +3,11 @@
 import argparse
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from leaplan.errors import ConfigError
+import leaplan
 from leaplan.extract_features import _pair as pair
-from leaplan.on_video.readable import seconds_of
-
-if TYPE_CHECKING:
-    from torch import Tensor
-
-    from leaplan.on_video.observing import Images, Moments
-    from leaplan.on_video.opened_run import OpenedRun
-    from leaplan.on_video.same_encoder import Eyes
+from leaplan.on_video.ends import ends_of
 
 EXAMPLES = """examples:
   leaplan plan video.mp4 --start 0:12 --goal 3:40 --steps 4 --checkpoint runs/plan-crosstask-t4 --weights s3d.pth
@@ -36,96 +29,40 @@ def main(argv: list[str]) -> int:
         UserError: Times, files, the run or the encoder cannot be used.
     """
     options = _parser().parse_args(argv)
-    ends = _ends(options)
+    ends_of(options.start, options.goal, options.video)  # a wrong question is refused before anything is read
     if options.strip:
-        from leaplan.on_video.picture_strip import refuse_ending
+        from leaplan.on_video.picture_strip import refuse_ending, write_picture
 
         refuse_ending(options.strip)
-    from leaplan.on_video.opened_run import open_run
-    from leaplan.on_video.planned import Looked, ask, print_plan
+    from leaplan.on_video.planned import print_plan
     from leaplan.writing import write_json
 
-    run = open_run(options.checkpoint, "planning", options.root, options.device, _refuse_source)
-    refuse_horizon(run, options.steps)
-    eyes = _eyes(run, options)
+    model = leaplan.load(
+        options.checkpoint,
+        root=options.root,
+        device=options.device,
+        encoder=options.encoder,
+        weights=options.weights,
+        settings=dict(options.set),
+    )
     began = time.perf_counter()
-    seen = ends.see(eyes, run.data.source)
-    _refuse_width(run, eyes, seen[0])
-    planned = ask(run, *seen, options.top, Looked(ends.names, ends.as_json(), eyes.encoder.name))
+    planned = model.plan(
+        options.start,
+        options.goal,
+        options.video,
+        steps=options.steps,
+        top=options.top,
+        frame_rate=options.frame_rate,
+        timeout=options.timeout,
+    )
     print_plan(planned, time.perf_counter() - began)
     if options.json:
         write_json(options.json, planned.as_json())
         print(f"written: {options.json}")
     if options.strip:
-        from leaplan.on_video.picture_strip import write_strip
-
-        write_strip(options.strip, *ends.pictures(eyes), planned)
+        write_picture(options.strip, planned.picture())
         print(f"written: {options.strip}")
     return 0
-
-
-def _ends(options: argparse.Namespace) -> "Images | Moments":
-    """Return start and goal as given.
-
-    Raises:
-        ConfigError: They are no times, or in the wrong order, or no images.
-    """
-    if options.video is None:
-        paths = [Path(text).expanduser() for text in (options.start, options.goal)]
-        for name, path in zip(("--start", "--goal"), paths, strict=True):
-            if not path.is_file():
-                hint = "Give two images, or a video before --start and --goal:  leaplan plan VIDEO --start 0:12 ..."
-                raise ConfigError(f"{name} {path} is no image: there is no such file", hint)
-        from leaplan.on_video.observing import Images
-
-        return Images(*paths)
-    start, goal = seconds_of(options.start, "--start"), seconds_of(options.goal, "--goal")
-    if start >= goal:
-        raise ConfigError(f"--start {options.start} is not before --goal {options.goal}", "Give the earlier one first")
-    from leaplan.on_video.observing import Moments
-
-    return Moments(options.video.expanduser(), start, goal, options.frame_rate, options.timeout)
-
-
-# --- whether run, encoder and question fit
-
-
-def _refuse_source(data: Any) -> None:
-    from leaplan.data.sources import Features
-
-    if not isinstance(data.source, Features):
-        what = f"the run plans from {type(data.source).__name__}, which no video can be turned into"
-        raise ConfigError(
-            what, "Plan with a run that was trained on features per second (leaplan.data.sources.Features)"
-        )
-
-
-def refuse_horizon(run: "OpenedRun", steps: int | None) -> None:
-    """Check that a run plans as many steps as are asked for; None is content with any number."""
-    horizon = run.module.problem.horizon
-    if steps is not None and steps != horizon:
-        what = f"--steps {steps}, but {run.folder.name} plans {horizon} steps"
-        raise ConfigError(what, f"Say --steps {horizon}, or train another:  leaplan fit --horizon {steps} ...")
-
-
-def _eyes(run: "OpenedRun", options: argparse.Namespace) -> "Eyes":
-    from leaplan.on_video.same_encoder import Given, eyes_like
-
-    given = Given(options.encoder, options.weights, dict(options.set), options.device)
-    source, data = run.data.source, run.data
-    own = data.dataset == "synthetic" and source.folder == "features"  # the kitchen comes with features
-    return eyes_like(data.folder / source.folder, given, "color_layout" if own else "")
-
-
-def _refuse_width(run: "OpenedRun", eyes: "Eyes", seen: "Tensor") -> None:
-    expected, found = (run.module.problem.seconds, run.module.problem.width), tuple(seen.shape[1:])
-    if found != expected:
-        what = f"{eyes.encoder.name} gives {eyes.encoder.width} numbers per second: {_sizes(found)} where"
-        raise ConfigError(f"{what} {run.folder.name} was trained on {_sizes(expected)}", "Give the encoder of the run")
-
-
-def _sizes(sizes: tuple[int, ...]) -> str:
-    return " x ".join(map(str, sizes))
 
 
 # --- options

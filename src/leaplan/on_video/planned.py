@@ -1,20 +1,26 @@
 """A plan of one window: asked of a run, printed, and as JSON."""
 
-from collections.abc import Mapping
+import io
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 from torch import Tensor
 
 import leaplan
+from leaplan.errors import ConfigError
 from leaplan.on_video.readable import percent
 
 if TYPE_CHECKING:
+    from PIL.Image import Image
+
     from leaplan.on_video.opened_run import OpenedRun
     from leaplan.planning.reading import Answers
 
@@ -31,16 +37,18 @@ class Looked(NamedTuple):
         names: Start and goal as people call them.
         told: "video", "start" and "goal" as JSON.
         encoder: Name of what made features of them.
+        pictures: Gives the frames (H, W, 3) at start and goal; None where there are features only.
     """
 
     names: tuple[str, str]
     told: Mapping[str, Any]
     encoder: str
+    pictures: Callable[[], tuple[NDArray[np.uint8], NDArray[np.uint8]]] | None = None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Planned:
-    """What a run says of one window. T steps, A alternatives.
+    """What a run says of one window. T steps, A alternatives. A notebook shows it as a picture.
 
     Args:
         run: Its name.
@@ -69,6 +77,30 @@ class Planned:
     def named(self, steps: tuple[int, ...]) -> list[str]:
         """Return the names of steps."""
         return [self.labels[step] if step >= 0 else "?" for step in steps]
+
+    def __repr__(self) -> str:
+        start, goal = self.looked.names
+        sure = "" if self.probability is None else f" ({percent(self.probability)})"
+        return f"<plan from {start} to {goal}: {' > '.join(self.named(self.steps))}{sure}>"
+
+    def picture(self) -> "Image":
+        """Return start, steps and goal as one picture.
+
+        Raises:
+            ConfigError: It was planned from features: there are no frames to show.
+        """
+        if self.looked.pictures is None:
+            raise ConfigError("a plan from features has no picture: nothing was seen", "Plan from a video or images")
+        from leaplan.on_video.picture_strip import draw_strip
+
+        return draw_strip(*self.looked.pictures(), self)
+
+    def _repr_png_(self) -> bytes | None:
+        if self.looked.pictures is None:
+            return None
+        buffer = io.BytesIO()
+        self.picture().save(buffer, format="PNG")
+        return buffer.getvalue()
 
     @property
     def others(self) -> list[tuple[tuple[int, ...], float]]:

@@ -26,6 +26,19 @@ def seconds_of(text: str, what: str = "a time") -> float:
     return 3600 * hours + 60 * minutes + seconds
 
 
+def as_seconds(given: object, what: str = "a time") -> float:
+    """Return seconds from a number, or from text as `seconds_of` reads it.
+
+    Raises:
+        ConfigError: It is no time.
+    """
+    if isinstance(given, str):
+        return seconds_of(given, what)
+    if isinstance(given, int | float) and 0 <= given < float("inf"):
+        return float(given)
+    raise ConfigError(f"{what} {given!r} is no time", "Give seconds, m:ss or h:mm:ss, such as 83.5, 1:23.5, 0:01:23")
+
+
 def clock(seconds: float) -> str:
     """Return seconds as people write them, "1:23", "1:23.5" or "1:01:23"."""
     tenths = round(10 * seconds)

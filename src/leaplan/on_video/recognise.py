@@ -2,11 +2,11 @@
 
 import argparse
 from pathlib import Path
-from typing import Any
 
-from leaplan.errors import ConfigError, DataError
+import leaplan
 from leaplan.on_video.plan import add_run, at_least_one
-from leaplan.on_video.readable import clock, seconds_of
+from leaplan.on_video.readable import seconds_of
+from leaplan.on_video.windows import refuse_lengths
 
 EXAMPLES = """examples:
   leaplan recognise video.mp4 --checkpoint runs/leap-recognise-kitchen
@@ -19,8 +19,6 @@ same likeliest action are one, told as the surest of them; the JSON file has all
 The dataset of the run must be at hand: its classes, and its programs' words, are read from it.
 
 exit code: 0 here are actions, 2 wrong use, or the run and the video do not fit"""
-SHORTEST = 0.05  # seconds; of a window, and of a rest of the video that is looked at
-TRAIN = "Train one on frames, such as:  leaplan fit --config configs/experiment/leap_recognise_kitchen.yaml"
 
 
 def main(argv: list[str]) -> int:
@@ -30,74 +28,29 @@ def main(argv: list[str]) -> int:
         UserError: Times, files or the run cannot be used.
     """
     options = _parser().parse_args(argv)
-    start = seconds_of(options.start, "--start")
-    stop = seconds_of(options.stop, "--stop") if options.stop else None
-    _refuse_sizes(options)
-    from leaplan.on_video.opened_run import open_run
-    from leaplan.on_video.recognised import print_timeline, recognise
+    start = seconds_of(options.start, "start")
+    stop = seconds_of(options.stop, "stop") if options.stop else None
+    refuse_lengths(options.every, options.window)
+    from leaplan.on_video.recognised import print_timeline
     from leaplan.writing import write_json
 
-    path = options.video.expanduser()
-    run = open_run(options.checkpoint, "recognition", options.root, options.device, refuse_features)
-    rate = options.frame_rate or run.data.source.look.frame_rate
-    start, stop = _range(path, start, stop, run.data.source.look, rate, options.timeout)
-    windows = windows_of(start, stop, options.every, options.window)
-    recognised = recognise(run, path, windows, rate, options.top, options.timeout, options.batch)
+    model = leaplan.load(options.checkpoint, root=options.root, device=options.device)
+    recognised = model.recognise(
+        options.video,
+        start=start,
+        stop=stop,
+        every=options.every,
+        window=options.window,
+        top=options.top,
+        batch=options.batch,
+        frame_rate=options.frame_rate,
+        timeout=options.timeout,
+    )
     print_timeline(recognised)
     if options.json:
         write_json(options.json, recognised.as_json())
         print(f"written: {options.json}")
     return 0
-
-
-def windows_of(start: float, stop: float, every: float, length: float) -> list[tuple[float, float]]:
-    """Return the windows (start, stop) in seconds: `length` long, one every `every` seconds, the last ending at `stop`.
-
-    One window, shorter than `length`, is all there is where it does not fit.
-    """
-    if length >= stop - start:
-        return [(start, stop)]
-    count = int((stop - start - length) / every + 1e-9) + 1
-    windows = [(start + number * every, start + number * every + length) for number in range(count)]
-    if stop - windows[-1][1] > SHORTEST:
-        windows.append((stop - length, stop))
-    return windows
-
-
-def _range(
-    path: Path, start: float, stop: float | None, look: Any, rate: float | None, timeout: float
-) -> tuple[float, float]:
-    """Return what is looked at, seconds.
-
-    Raises:
-        DataError: It is not within the video.
-    """
-    from leaplan.video.reader import open_video
-
-    with open_video(path, look.reader, frame_rate=rate, timeout=timeout) as video:
-        end = video.duration
-    if stop is not None and stop > end + SHORTEST:
-        raise DataError(f"--stop {clock(stop)} is beyond {path}, which ends at {clock(end)}", "Leave it out")
-    stop = end if stop is None else min(stop, end)
-    if stop - start < SHORTEST:
-        what = f"nothing is left of {path} between {clock(start)} and {clock(stop)}"
-        raise DataError(what, "Give a --start before --stop, both within the video")
-    return start, stop
-
-
-def _refuse_sizes(options: argparse.Namespace) -> None:
-    for name in ("every", "window"):
-        value = getattr(options, name)
-        if not SHORTEST <= value < float("inf"):
-            raise ConfigError(f"--{name} {value:g}: it must be {SHORTEST:g} seconds at least", "Leave it out")
-
-
-def refuse_features(data: Any) -> None:
-    """Check that a run looks at frames of what it recognises."""
-    if data.view.windows != 1 or data.view.gap is not None:
-        raise ConfigError("the run anticipates: it looks before an action, not at it", TRAIN)
-    if not hasattr(data.source, "look"):
-        raise ConfigError(f"the run recognises from {type(data.source).__name__}, not from frames", TRAIN)
 
 
 def _parser() -> argparse.ArgumentParser:

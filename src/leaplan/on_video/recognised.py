@@ -5,6 +5,7 @@ Shapes: N windows, V views of each, K slots of a program.
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from html import escape as in_html
 from itertools import groupby, pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -74,9 +75,9 @@ class Window:
         return {"start": round(self.start, 3), "stop": round(self.stop, 3), "likely": likely, "program": text}
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, repr=False)
 class Recognised:
-    """The windows of a video, in order of time.
+    """The windows of a video, in order of time. A notebook shows them as a table.
 
     Args:
         run: Name of the run.
@@ -87,6 +88,19 @@ class Recognised:
     run: str
     video: Path
     windows: tuple[Window, ...]
+
+    def __repr__(self) -> str:
+        told = ", ".join(f"{clock(each.start)} {each.action[0]}" for each in self.timeline)
+        return f"<{len(self.windows)} windows of {self.video.name}: {told}>"
+
+    def _repr_html_(self) -> str:
+        rows = (
+            (f"{clock(part.start)} - {clock(part.stop)}", part.action[0], percent(part.action[1]), part.calls)
+            for part in self.timeline
+        )
+        head = "".join(f"<th>{name}</th>" for name in ("time", "action", "probability", "program"))
+        body = ("".join(f"<td style='text-align: left'>{in_html(cell)}</td>" for cell in row) for row in rows)
+        return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in body)}</table>"
 
     @property
     def timeline(self) -> list[Window]:
