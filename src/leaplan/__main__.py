@@ -20,6 +20,7 @@ VERBS = {
     "check-programs": ("leaplan.programs.check_programs", "check any file of action programs, and tell all faults"),
     "plan": ("leaplan.on_video.plan", "plan the steps from a start to a goal: a video in, or two images, a plan out"),
     "recognise": ("leaplan.on_video.recognise", "tell the actions in a video, and their programs, along time"),
+    "export": ("leaplan.exporting.verb", "write a trained model as a folder that needs neither run nor dataset"),
     "score": ("leaplan.score", "score anybody's predictions, with intervals and a paired test"),
     "compare": ("leaplan.compare", "compare recognition runs over seeds, with intervals"),
     "convert-weights": ("leaplan.recognition.convert", "turn official video weights into safetensors"),

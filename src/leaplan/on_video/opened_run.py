@@ -7,14 +7,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 import torch
+import yaml
 
 from leaplan.cli import LeaplanCLI, ParserRefusal, quiet, users_mistake
 from leaplan.config_errors import explain
 from leaplan.errors import CheckpointError, ConfigError, DataError
+from leaplan.exporting.checked import FILES_OF, WEIGHTS_FILE, is_export, refuse_damage, refuse_strangers
 from leaplan.training.checkpoints import read_checkpoint
 
 Task = Literal["planning", "recognition"]
-SEE_RUNS = "Give the folder of a run of `leaplan fit`, which holds config.yaml and checkpoints/best.ckpt"
+SEE_RUNS = "Give the folder of a run of `leaplan fit`, with config.yaml and checkpoints/best.ckpt, or an exported model"
 ALONE = {
     **{"devices": "1", "num_nodes": "1", "strategy": "auto"},
     **{"logger": "false", "callbacks": "null", "profiler": "null"},
@@ -28,6 +30,7 @@ class OpenedRun:
 
     Args:
         folder: Of the run.
+        task: What it was trained for.
         module: The `PlanningModule` or `RecognitionModule` with the checkpoint's weights, in evaluation.
         data: Its data module, set up.
         device: Where the module is.
@@ -35,38 +38,37 @@ class OpenedRun:
     """
 
     folder: Path
+    task: Task
     module: Any
     data: Any
     device: torch.device
     asking: Callable[[], AbstractContextManager[None]]
 
 
-def open_run(checkpoint: Path, task: Task, root: str = "", device: str = "cpu", refuse: Any = None) -> OpenedRun:
+def open_run(checkpoint: Path, root: str = "", device: str = "cpu") -> OpenedRun:
     """Return the run in a folder, or of a checkpoint in it, with the weights of its best, or that, checkpoint.
 
     Args:
         checkpoint: `runs/<name>`, or `runs/<name>/checkpoints/<which>.ckpt`.
-        task: What it must have been trained for.
         root: Folder of the dataset, "" where it was in training.
         device: "cpu", "cuda", "cuda:1", "mps".
-        refuse: Called with the data module before it is set up, to raise what it cannot be used for.
 
     Raises:
-        CheckpointError: There is no such run, it was trained for something else, or does not fit its data.
+        CheckpointError: There is no such run, or it does not fit its data.
         DataError: Its dataset is not at hand.
         ConfigError: Its settings cannot be used any more.
     """
     folder, weights = _places(checkpoint.expanduser().resolve())
+    exported = weights.name == WEIGHTS_FILE
+    if exported:
+        refuse_damage(folder)
+        refuse_strangers(yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8")), "its config.yaml")
+        root = str(folder)
     content = read_checkpoint(weights)
-    found = content["leaplan"].get("task")
-    if found != task:
-        raise CheckpointError(f"{weights} was trained for {found}, but a run of {task} is needed", SEE_RUNS)
     cli = _built(folder, weights, root, device)
-    if refuse is not None:
-        refuse(cli.datamodule)
     _set_up(cli, folder)
     trainer, module = cli.trainer, cli.model
-    trainer.state.fn, trainer.ckpt_path = "predict", str(weights)
+    trainer.state.fn, trainer.ckpt_path = "predict", None if exported else str(weights)
     trainer.datamodule, cli.datamodule.trainer, module.trainer = cli.datamodule, trainer, trainer
     with trainer.precision_plugin.module_init_context():
         module.configure_model()
@@ -75,7 +77,7 @@ def open_run(checkpoint: Path, task: Task, root: str = "", device: str = "cpu", 
     module = trainer.precision_plugin.convert_module(module.to(trainer.strategy.root_device)).eval()
     module.requires_grad_(False)
     asking = trainer.precision_plugin.predict_step_context
-    return OpenedRun(folder, module, cli.datamodule, trainer.strategy.root_device, asking)
+    return OpenedRun(folder, content["leaplan"]["task"], module, cli.datamodule, trainer.strategy.root_device, asking)
 
 
 class _Builder(LeaplanCLI):
@@ -84,9 +86,14 @@ class _Builder(LeaplanCLI):
     def _run_subcommand(self, subcommand: str) -> None:
         """Leave the trainer alone."""
 
+    def _bring_language_model(self, checkpoint: Path) -> None:
+        """Leave the folder as it is: what it needs is in it."""
+
 
 def _places(checkpoint: Path) -> tuple[Path, Path]:
-    """Return the folder of a run, and which of its checkpoints is meant."""
+    """Return the folder of a run or an exported model, and which of its checkpoints is meant."""
+    if is_export(checkpoint):
+        return checkpoint, checkpoint / WEIGHTS_FILE
     if checkpoint.suffix == ".ckpt":
         folder, weights = checkpoint.parent.parent, checkpoint
     else:
@@ -103,6 +110,9 @@ def _built(folder: Path, weights: Path, root: str, device: str) -> LeaplanCLI:
     arguments += ["--name", folder.name, "--ckpt_path", str(weights)]
     arguments += [word for key, value in (ALONE | _placed(device)).items() for word in (f"--trainer.{key}", value)]
     arguments += ["--root", root] if root else []
+    if weights.name == WEIGHTS_FILE:
+        own = {key: folder / name for key, name in FILES_OF.items() if (folder / name).is_file()}
+        arguments += [word for key, path in own.items() for word in (f"--{key}", str(path))]
     try:
         return _Builder(arguments)
     except ParserRefusal as refusal:

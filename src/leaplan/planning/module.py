@@ -151,7 +151,7 @@ class PlanningModule(LightningModule):
         self,
         problem: PlanningProblem,
         sequences: Sequence[Sequence[int]],
-        training: TrainingWindows,
+        training: TrainingWindows | None,
         singles: Callable[[], SingleSteps | None],
         folder: Path | None = None,
     ) -> None:
@@ -160,7 +160,7 @@ class PlanningModule(LightningModule):
         Args:
             problem: Horizon, vocabulary and feature sizes.
             sequences: Step ids of whole training videos, for the transitions.
-            training: The training windows.
+            training: The training windows; None measures nothing, for weights that are loaded next.
             singles: Gives the single steps of the training videos.
             folder: Run folder, where a small language model is kept; None keeps it nowhere.
         """
@@ -177,7 +177,8 @@ class PlanningModule(LightningModule):
             y.shape[-1],
             language,
         )
-        self.network.fit(training, singles)
+        if training is not None:
+            self.network.fit(training, singles)
         self.register_buffer("y", y, persistent=False)
         counts = transition_counts(sequences, len(vocabulary.steps))
         self.register_buffer("log_transitions", transition_log_probabilities(counts, self.smoothing))

@@ -113,7 +113,7 @@ class RecognitionModule(LightningModule):
             self.build(data.problem, data.clips("train"))
 
     def build(self, problem: RecognitionProblem, training: Any) -> None:
-        """Build the network for `problem`, and measure on training clips what is not learnt."""
+        """Build the network for `problem`, and measure on training clips, if there are any, what is not learnt."""
         self.problem = problem
         vocabulary = problem.vocabulary
         named = bool(vocabulary.verbs and vocabulary.nouns)
@@ -132,7 +132,8 @@ class RecognitionModule(LightningModule):
             window_layers=self.window_layers,
             window_dropout=self.window_dropout,
         )
-        self._fit_backbone(training)
+        if len(training):
+            self._fit_backbone(training)
         self.loss = self._loss(problem, training)
         if self.start_from:
             parts = (BACKBONE,) if problem.programs is None else (BACKBONE, PROGRAMS)
@@ -158,7 +159,7 @@ class RecognitionModule(LightningModule):
         weight, chain = None, None
         if problem.programs is not None:
             held, slots = torch.zeros(2, len(problem.programs.conditions)), torch.zeros(())
-            for at in torch.arange(len(training)).split(CHUNK):
+            for at in torch.arange(len(training)).split(CHUNK) if len(training) else ():
                 more = count_conditions(training.labels(at)["program"])
                 held, slots = held + more[0], slots + more[1]
             weight = positive_weights(held, slots)

@@ -159,9 +159,11 @@ class PrecomputedSteps:
         file: `.npy` or `.npz`.
         key: Name of the array inside an `.npz`, of shape (N, M, D) or (N, D). Of several names, the array with a row
             for each step of the vocabulary is taken, so that one setting serves training and another dataset's test.
+        encoder: Frozen sentence encoder, for what a language model writes.
     """
 
-    def __init__(self, file: str, key: str | list[str] = "") -> None:
+    def __init__(self, file: str, key: str | list[str] = "", encoder: SentenceEncoder | None = None) -> None:
+        self.encoder = encoder
         self.file, self.keys = Path(file).expanduser(), [key] if isinstance(key, str) else list(key)
         self.identity = f"{self.file.name}:{'|'.join(self.keys)}"
 

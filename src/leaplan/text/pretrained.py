@@ -43,7 +43,7 @@ class PretrainedCausal:
         self.name = path.resolve().name if path.exists() else model  # where a folder lies is nobody's business
 
     def build(self, corpus: Callable[[], Sequence[str]], folder: Path | None) -> CausalLanguageModel:
-        """Return the model; neither argument is used.
+        """Return the model: the copy in `folder`, where an exported planner has one, else as said. No corpus is used.
 
         Raises:
             UserError: Not found, without readable weights or tokenizer, or settings that do not fit.
@@ -56,7 +56,8 @@ class PretrainedCausal:
             model, tokenizer, digest = read_llama2c(path, dtype)
         else:
             four_bit = _four_bit(self.learns, dtype) if self.four_bit else {}
-            model, tokenizer, digest = load_folder(find_folder(self.model), self.model, dtype=dtype, **four_bit)
+            place = folder if folder is not None and folder.is_dir() else find_folder(self.model)
+            model, tokenizer, digest = load_folder(place, self.model, dtype=dtype, **four_bit)
         return CausalLanguageModel(
             model, tokenizer, self.name, digest, self.learns, self.lora, self.gradient_checkpointing
         )

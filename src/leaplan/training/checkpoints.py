@@ -1,20 +1,24 @@
 """Checkpoints: trainable weights only, read without unpickling, checked before they are used."""
 
+import json
 import pickle
+import re
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor, nn
 
 from leaplan.errors import CheckpointError
 
+ADAPTER_FOLDER, ADAPTER_FILE = "adapter", "adapter_model.safetensors"
 TRAIN_AGAIN = "Train again with --overwrite, or choose another --name"
 
 
 def read_checkpoint(path: Path) -> dict[str, Any]:
-    """Return the content of a checkpoint written by leaplan.
+    """Return the content of a checkpoint written by leaplan, or of the `model.safetensors` of an exported model.
 
     Raises:
         CheckpointError: Missing, damaged, or written by another program.
@@ -22,13 +26,27 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
     if not path.is_file():
         raise CheckpointError(f"{path} does not exist", "Train first:  leaplan fit --config ...")
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        exported = path.suffix == ".safetensors"
+        content = _exported(path) if exported else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:  # a damaged file makes its parser raise anything
         raise CheckpointError(f"{path} is damaged or not a checkpoint ({_reason(error)})", TRAIN_AGAIN) from error
     ours = isinstance(content, dict) and all(isinstance(content.get(k), dict) for k in ("leaplan", "state_dict"))
     if not ours:
         raise CheckpointError(f"{path} was not written by leaplan", "Use a checkpoint of `leaplan fit`")
     return dict(content)
+
+
+def _exported(path: Path) -> dict[str, Any]:
+    """Return the content of an exported model; weights of adapters are those of `peft`'s file beside it."""
+    with safe_open(path, "pt") as file:
+        about = json.loads((file.metadata() or {}).get("leaplan", "null"))
+        state = {name: file.get_tensor(name) for name in file.keys()}  # noqa: SIM118, it is no mapping
+    if isinstance(about, dict) and "adapter" in about:
+        with safe_open(path.parent / ADAPTER_FOLDER / ADAPTER_FILE, "pt") as file:
+            for name in file.keys():  # noqa: SIM118
+                ours = re.sub(r"\.(lora_[AB])\.weight$", r".\1.default.weight", name)
+                state[f"{about['adapter']}{ours}"] = file.get_tensor(name)
+    return {"leaplan": about, "state_dict": state}
 
 
 def trainable_state(module: nn.Module) -> dict[str, Tensor]:
@@ -80,7 +98,7 @@ def refuse_difference(state: Mapping[str, Tensor], expected: Mapping[str, Tensor
     lines += [
         f"{name} has shape {tuple(state[name].shape)}, the network {tuple(expected[name].shape)}"
         for name in _first(expected.keys() & state.keys())
-        if state[name].shape != expected[name].shape
+        if state[name].shape != expected[name].shape and expected[name].numel()  # what is empty takes any size
     ]
     if lines:
         raise CheckpointError(f"{where} does not fit the network: " + "; ".join(lines[:8]), TRAIN_AGAIN)
