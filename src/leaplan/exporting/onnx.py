@@ -3,6 +3,7 @@
 Shapes: B samples; S observed seconds, D feature width, T steps, N step classes; F frames of H x W pixels.
 """
 
+import logging
 import warnings
 from importlib import import_module
 from importlib.util import find_spec
@@ -51,10 +52,26 @@ def write_onnx(model: Model, path: Path) -> str:
     """Write `path`, compare it with the network on real test samples, and return a sentence about both.
 
     Raises:
+        ConfigError: The network is no graph.
         DataError: Outputs differ.
     """
     network, inputs, outputs = _graph(model)
-    names = list(inputs)
+    try:
+        _write(network, inputs, outputs, path)
+        worst = max(_difference(network, path, {k: v[:n] for k, v in inputs.items()}) for n in (1, SAMPLES))
+    except Exception as error:  # a network of one's own may do anything that no graph can
+        what = f"{model.name} cannot be written as ONNX: {str(error).strip().splitlines()[0]}"
+        raise ConfigError(what, "Export it without --onnx") from error
+    shapes = ", ".join(f"{name} ({', '.join(map(str, ['B', *x.shape[1:]]))})" for name, x in inputs.items())
+    count = len(next(iter(inputs.values())))
+    told = f"{FILE}: {shapes} to {', '.join(outputs)}; largest difference on {count} test samples {worst:.1e}"
+    if not worst <= TOLERANCE:
+        raise DataError(f"{told}, above {TOLERANCE:g}", "Export without --onnx, and report this")
+    return f"{told} (at most {TOLERANCE:g} is let through)"
+
+
+def _write(network: nn.Module, inputs: dict[str, Tensor], outputs: list[str], path: Path) -> None:
+    logging.getLogger("onnxscript").setLevel(logging.ERROR)  # it tells which constants it leaves alone
     batch = torch.export.Dim("batch", min=1, max=4096)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")
@@ -63,19 +80,12 @@ def write_onnx(model: Model, path: Path) -> str:
             tuple(inputs.values()),
             str(path),
             dynamo=True,
-            input_names=names,
+            input_names=list(inputs),
             output_names=outputs,
-            dynamic_shapes=tuple({0: batch} for _ in names),
+            dynamic_shapes=tuple({0: batch} for _ in inputs),
             external_data=False,
             verbose=False,
         )
-    worst = max(_difference(network, path, {k: v[:n] for k, v in inputs.items()}) for n in (1, SAMPLES))
-    shapes = ", ".join(f"{name} ({', '.join(map(str, ['B', *x.shape[1:]]))})" for name, x in inputs.items())
-    count = len(next(iter(inputs.values())))
-    told = f"{FILE}: {shapes} to {', '.join(outputs)}; largest difference on {count} test samples {worst:.1e}"
-    if not worst <= TOLERANCE:
-        raise DataError(f"{told}, above {TOLERANCE:g}", "Export without --onnx, and report this")
-    return f"{told} (at most {TOLERANCE:g} is let through)"
 
 
 class ClosedSet(nn.Module):

@@ -93,7 +93,7 @@ class AttentiveReader(nn.Module):
     ) -> PlannerOutput:
         """Return logits from what was perceived and h (B, T, H), what the language model made of it."""
         context = [states] if queries is None else [states, self.show_queries(queries)]
-        task = states.new_zeros(len(states), 0)
+        task = states.new_zeros(states.shape[0], 0)
         if self.task is not None:
             task, token = self.task(states)  # (B, K), (B, 1, E)
             context.append(token)

@@ -69,7 +69,7 @@ class StepQueries(nn.Module):
 
     def forward(self, states: Tensor) -> Tensor:
         """Return x^q (B, T, D_q) from states (B, C, E). No text enters."""
-        return self._read(self.queries.expand(len(states), -1, -1), states)  # Eq. 5
+        return self._read(self.queries.expand(states.shape[0], -1, -1), states)  # Eq. 5
 
     def match(self, states: Tensor, text: Tensor) -> Tensor:
         """Return logits (B,) that states and text belong together.
@@ -80,7 +80,7 @@ class StepQueries(nn.Module):
             states: (B, C, E).
             text: Embeddings of the descriptions of the steps (B, T, text_width).
         """
-        asked = self.queries.expand(len(states), -1, -1)  # (B, T, D_q)
+        asked = self.queries.expand(states.shape[0], -1, -1)  # (B, T, D_q)
         told = self.tell(text) + self.places  # (B, T, D_q)
         tokens = self._read(torch.cat([asked, told], dim=1), states)  # (B, 2 T, D_q)
         means = tokens.unflatten(1, (2, self.horizon)).mean(2)  # (B, 2, D_q), of queries and of text

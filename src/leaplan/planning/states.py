@@ -65,7 +65,7 @@ class Observation(nn.Module):
         if not self.suppress:
             return seen
         sides = seen.transpose(0, 1).flatten(1, 2)  # (2, B S, D)
-        return (sides @ self.turn).unflatten(1, (len(seen), -1)).transpose(0, 1)  # (B, 2, S, D)
+        return (sides @ self.turn).unflatten(1, (seen.shape[0], -1)).transpose(0, 1)  # (B, 2, S, D)
 
 
 class StateEncoder(nn.Module):

@@ -19,7 +19,7 @@ class StepDecoder(nn.Module):
 
     def forward(self, context: Tensor) -> Tensor:
         """Return step representations r^SD (B, T, E) from `context` (B, C, E): states and step queries."""
-        steps = self.queries.expand(len(context), -1, -1)  # (B, T, E)
+        steps = self.queries.expand(context.shape[0], -1, -1)  # (B, T, E)
         for layer in self.layers:
             steps = layer(steps, context)  # Eq. 11
         return steps

@@ -74,7 +74,7 @@ class _AttentivePool(nn.Module):
 
     def forward(self, tokens: Tensor) -> tuple[Tensor, Tensor]:
         """Return pooled (N, C) and tokens (N, S, C) of `tokens` (N, S, C)."""
-        query = self.query.expand(len(tokens), 1, -1)
+        query = self.query.expand(tokens.shape[0], 1, -1)
         mixed = self.mix(torch.cat([query, tokens], dim=1))
         return mixed[:, 0], mixed[:, 1:]
 

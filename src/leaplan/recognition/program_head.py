@@ -77,7 +77,7 @@ class ProgramHead(nn.Module):
         """Return logits (..., K, classes) from `tokens` (..., L, C); their order does not matter."""
         lead = tokens.shape[:-2]
         memory = self.project(tokens.flatten(0, -3))  # (M, L, inner)
-        slots = self.decode(self.slots.expand(len(memory), -1, -1), memory)  # (M, K, inner)
+        slots = self.decode(self.slots.expand(memory.shape[0], -1, -1), memory)  # (M, K, inner)
         return ProgramLogits(
             *(
                 layer(slots).unflatten(0, lead)

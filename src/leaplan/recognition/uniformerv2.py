@@ -129,7 +129,7 @@ class UniFormerV2(nn.Module):
         """
         patches, grid = self.stem(frames)  # (N, T, hw, C)
         tokens = self.stem_norm(self._with_class_token(patches, grid))  # (N, T, S, C)
-        query = self.query[0].expand(len(frames), -1)  # (N, C)
+        query = self.query[0].expand(frames.shape[0], -1)  # (N, C)
         for index, layer in enumerate(self.layers):
             tokens = layer(tokens, recompute=index < self.checkpointing and torch.is_grad_enabled())
             if index in self.return_layers:
