@@ -1,5 +1,6 @@
 """leaplan: plans and action programs of what people do in video."""
 
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +9,8 @@ from leaplan import data
 
 if TYPE_CHECKING:
     from leaplan.on_video.model import Model
+
+warnings.filterwarnings("ignore", message="IProgress not found")  # of tqdm, in notebooks: our bars are others
 
 __version__ = "0.1.0"
 __all__ = ["__version__", "data", "load"]

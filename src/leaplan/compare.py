@@ -80,20 +80,43 @@ def main(argv: list[str]) -> int:
         UserError: Wrong use, a run without scores, or runs of other clips or with another truth.
     """
     options = _parser().parse_args(argv)
-    wanted = list(SHOWN) if options.figure is None else list(dict.fromkeys(options.figure))
-    for name in wanted:
-        if name not in PROGRAMS and not PATTERN.fullmatch(name):
-            raise ConfigError(f"'{name}' is no figure", f"Such as {FIGURES}")
-    models = {
-        label: [_read_run(folder, options.split) for folder in folders]
-        for label, folders in map(_folders, options.models)
-    }
+    models = dict(map(_folders, options.models))
     if len(models) < len(options.models):
         raise ConfigError("two models have the same label", "Such as  leaplan compare a=runs/x b=runs/y")
-    report = compare(models, wanted, Resampling(options.bootstrap, options.seed), strict=options.figure is not None)
+    report = compare_runs(models, options.figure, options.split, Resampling(options.bootstrap, options.seed))
     write_report(options.json, report)
     _print(report)
     return 0
+
+
+def compare_runs(
+    models: Mapping[str, Sequence[str | Path]],
+    figures: Sequence[str] | None = None,
+    split: str = "test",
+    resampling: Resampling = Resampling(),  # noqa: B008, it is frozen
+) -> dict[str, Any]:
+    """Return figures of models that recognise or anticipate, over their seeds, and how far each is from the first.
+
+    Args:
+        models: Label to run folders, one for each seed.
+        figures: Their names, see `leaplan compare --help`; None takes the usual ones that the runs have.
+        split: Which predictions are read.
+        resampling: How intervals are made.
+
+    Returns:
+        Fractions from 0 to 1: "models", label to "figures", name to mean, sd over seeds, low and high (95 % over
+        videos); "differences", label to name to value, low, high and verdict; "clips" and "videos", how many.
+
+    Raises:
+        ConfigError: There is no such figure.
+        DataError: A run has no scores, lacks a figure, or is of other clips.
+    """
+    wanted = list(SHOWN) if figures is None else list(dict.fromkeys(figures))
+    for name in wanted:
+        if name not in PROGRAMS and not PATTERN.fullmatch(name):
+            raise ConfigError(f"'{name}' is no figure", f"Such as {FIGURES}")
+    runs = {label: [_read_run(Path(folder), split) for folder in folders] for label, folders in models.items()}
+    return compare(runs, wanted, resampling, strict=figures is not None)
 
 
 def _parser() -> argparse.ArgumentParser:

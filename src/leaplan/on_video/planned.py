@@ -95,11 +95,11 @@ class Planned:
 
         return draw_strip(*self.looked.pictures(), self)
 
-    def _repr_png_(self) -> bytes | None:
+    def _repr_jpeg_(self) -> bytes | None:
         if self.looked.pictures is None:
             return None
         buffer = io.BytesIO()
-        self.picture().save(buffer, format="PNG")
+        self.picture().save(buffer, format="JPEG", quality=90)
         return buffer.getvalue()
 
     @property
