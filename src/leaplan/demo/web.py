@@ -6,15 +6,13 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+import leaplan
 from leaplan.demo.fragments import STYLE, along_html, plan_html
 from leaplan.demo.kitchen import Film
 from leaplan.errors import ConfigError, UserError
-from leaplan.on_video.readable import clock
 
 ALTERNATIVES = 5
-EVERY, WINDOW = 1.0, 2.0  # seconds, as `leaplan recognise` has them
 TIMEOUT = 60.0  # seconds for a run of frames
-BATCH = 8
 NEAR = 0.5  # seconds by which a step may be beyond the marks and still count as between them
 INTRODUCTION = """# leaplan
 Pick a film of the synthetic kitchen that no run was trained on, or upload one. Mark where to start and what to reach:
@@ -71,28 +69,22 @@ class Asked:
     """
 
     def __init__(self, planner: Path, recogniser: Path, films: Sequence[Film]) -> None:
-        from leaplan.on_video.opened_run import open_run
-        from leaplan.on_video.recognise import refuse_features
-        from leaplan.on_video.same_encoder import Given, eyes_like
-
         self.films = {film.name: film for film in films}
-        self.planner = open_run(planner, "planning")
-        self.recogniser = open_run(recogniser, "recognition", refuse=refuse_features)
-        source = self.planner.data.source
-        self.eyes = eyes_like(self.planner.data.folder / source.folder, Given(), "color_layout")
+        self.planner, self.recogniser = leaplan.load(planner), leaplan.load(recogniser)
+        self.reader = self.planner.eyes.reader
 
     def length(self, video: Path) -> float:
         """Return seconds, to a tenth that is within the video."""
         from leaplan.video.reader import open_video
 
-        with open_video(video, self.eyes.reader, timeout=TIMEOUT) as opened:
+        with open_video(video, self.reader, timeout=TIMEOUT) as opened:
             return int(10 * opened.duration) / 10
 
     def frame(self, video: Path, time: float) -> Any:
         """Return the picture at `time` seconds, uint8 (H, W, 3)."""
         from leaplan.video.reader import open_video
 
-        with open_video(video, self.eyes.reader, timeout=TIMEOUT) as opened:
+        with open_video(video, self.reader, timeout=TIMEOUT) as opened:
             return opened.frames_at([min(time, opened.duration)])[0]
 
     def plan(self, video: Path, name: str | None, start: float, goal: float) -> str:
@@ -101,15 +93,8 @@ class Asked:
         Raises:
             UserError: The marks or the video cannot be used.
         """
-        from leaplan.on_video.observing import Moments
-        from leaplan.on_video.planned import Looked, ask
-
-        if start >= goal:
-            raise ConfigError(f"the start at {clock(start)} is not before the goal at {clock(goal)}")
-        ends = Moments(video, start, goal, timeout=TIMEOUT)
-        seen = ends.see(self.eyes, self.planner.data.source)
-        looked = Looked(ends.names, ends.as_json(), self.eyes.encoder.name)
-        return plan_html(ask(self.planner, *seen, ALTERNATIVES, looked), self._done(name, start, goal))
+        planned = self.planner.plan(start, goal, video, top=ALTERNATIVES, timeout=TIMEOUT)
+        return plan_html(planned, self._done(name, start, goal))
 
     def _done(self, name: str | None, start: float, goal: float) -> list[str]:
         """Return what is done between the marks in a film of the kitchen."""
@@ -122,12 +107,7 @@ class Asked:
         Raises:
             UserError: It cannot be read.
         """
-        from leaplan.on_video.recognise import windows_of
-        from leaplan.on_video.recognised import recognise
-
-        windows = windows_of(0.0, self.length(video), EVERY, WINDOW)
-        rate = self.recogniser.data.source.look.frame_rate
-        recognised = recognise(self.recogniser, video, windows, rate, 3, TIMEOUT, BATCH)
+        recognised = self.recogniser.recognise(video, timeout=TIMEOUT)
         return along_html(recognised, self.films[name].segments if name else ())
 
 
