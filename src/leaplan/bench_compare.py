@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 
 from rich.console import Console
 from rich.markup import escape
-from rich.table import Column, Table
+from rich.table import Table
 
 from leaplan.errors import DataError
 from leaplan.measured import SCHEMA
@@ -178,7 +178,7 @@ def _label(item: Any) -> str:
 
 
 def _table(sides: Sequence[Side], rows: Sequence[Row]) -> Table:
-    table = Table(Column("figure", overflow="fold"), *(escape(side.pattern) for side in sides), "ratio", "")
+    table = Table("figure", *(escape(side.pattern) for side in sides), "ratio", "")
     table.title = f"leaplan bench {sides[0].runs[0]['bench']}"
     for row in rows:
         ratio = "-" if row.ratio is None else f"{row.ratio:.3g}"
