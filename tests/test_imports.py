@@ -6,10 +6,9 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "leaplan"
-GROUND = {"errors", "measured", "records", "writing"}
+GROUND = {"errors", "records", "writing"}
 ALLOWED = {
     "errors": set(),
-    "measured": {"writing"},
     "records": set(),
     "writing": set(),
     "text": GROUND,

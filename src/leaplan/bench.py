@@ -3,8 +3,6 @@
 import argparse
 from importlib import import_module
 
-from leaplan.errors import ConfigError
-
 SUBJECTS = {
     "planner": (
         "leaplan.planning.bench",
@@ -14,18 +12,12 @@ SUBJECTS = {
         "leaplan.recognition.bench",
         "UniFormerV2 per clip, decoding, and which of them bounds a run; --size b16, --device cuda",
     ),
-    "decode": ("leaplan.data.bench", "clips from films, decoded each time and from the cache on disk"),
+    "clips": ("leaplan.data.bench", "clips from films, decoded each time and from the cache on disk"),
     "extract": ("leaplan.bench_extract", "videos to features, and which of decoding and network bounds it"),
     "language": ("leaplan.planning.bench", "plans along a trie of labels, and the memory of a 7B model"),
     "chat": ("leaplan.text.chat.bench", "requests to a language model's server on this machine"),
     "programs": ("leaplan.programs.bench", "action programs by rules: made, checked, encoded"),
 }
-
-EXAMPLES = (
-    "examples:",
-    "  leaplan bench planner --preset paper --json before.json",
-    "  leaplan bench --compare before.json after.json",
-)
 
 
 def main(argv: list[str]) -> int:
@@ -35,20 +27,9 @@ def main(argv: list[str]) -> int:
     parser = argparse.ArgumentParser(
         "leaplan bench",
         description=__doc__,
-        epilog="\n".join(["subjects:", *lines, "", *EXAMPLES]),
+        epilog="\n".join(["subjects:", *lines, "", "example: leaplan bench planner --preset paper --json bench.json"]),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("subject", nargs="?", choices=SUBJECTS, metavar="SUBJECT", help="it has a --help of its own")
-    parser.add_argument(
-        "--compare",
-        nargs=2,
-        metavar=("BEFORE", "AFTER"),
-        help="print the ratios of two measurements: files of --json, or quoted patterns of several runs' files",
-    )
-    comparing = argv[:1] == ["--compare"]
-    options = parser.parse_args(argv if comparing else argv[:1])
-    if comparing:
-        return int(import_module("leaplan.bench_compare").compare(*options.compare))
-    if not options.subject:
-        raise ConfigError("bench was not told what to measure", f"Name one of {', '.join(SUBJECTS)}")
+    parser.add_argument("subject", choices=SUBJECTS, metavar="SUBJECT", help="what to measure; it has a --help")
+    options = parser.parse_args(argv[:1])
     return int(import_module(SUBJECTS[options.subject][0]).main(argv))

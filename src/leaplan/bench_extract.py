@@ -8,8 +8,9 @@ from rich.console import Console
 from rich.table import Table
 
 from leaplan.extract_features import add_encoder, count, encoder_of
-from leaplan.measured import write_figures
+from leaplan.training.results import environment
 from leaplan.video.extraction.bench import extract_bench
+from leaplan.writing import write_json
 
 EXAMPLES = """examples:
   leaplan bench extract --encoder color_layout
@@ -33,8 +34,7 @@ def main(argv: list[str]) -> int:
     figures = extract_bench(encoder_of(options), options.videos, options.batch, options.decoders, options.films)
     _print(options.encoder, figures)
     if options.json:
-        settings = {name: figures.pop(name) for name in ("batch", "threads")} | {"encoder": options.encoder}
-        write_figures(options.json, "extract", settings, figures)
+        write_json(options.json, {"bench": "extract", **figures, "environment": environment()})
     return 0
 
 

@@ -6,8 +6,7 @@ from pathlib import Path
 import pytest
 
 from leaplan.errors import DataError
-from leaplan.measured import peak_memory_mb
-from leaplan.training.results import read_results, update_results
+from leaplan.training.results import peak_memory_mb, read_results, update_results
 from leaplan.writing import write_json
 
 

@@ -1,4 +1,4 @@
-"""`leaplan bench decode`: clips a second on one core, decoded each time and from the cache of decoded frames."""
+"""`leaplan bench clips`: clips a second on one core, decoded each time and from the cache of decoded frames."""
 
 import argparse
 import tempfile
@@ -14,10 +14,10 @@ from rich.table import Table
 
 from leaplan.data.frame_clips import FrameClips, Look
 from leaplan.data.views import Clip, Window
-from leaplan.measured import write_figures
 from leaplan.video.bench import FILMS, RATE, SEGMENT, Film, write_film
+from leaplan.writing import write_json
 
-EXAMPLE = "example: leaplan bench decode --frames 16 --json bench.json"
+EXAMPLE = "example: leaplan bench clips --frames 16 --json bench.json"
 CLIPS = 12  # per film; they overlap
 NAMES = {"decoded": "decoded each time", "first": "first look, into the cache", "cached": "from the cache"}
 
@@ -25,7 +25,7 @@ NAMES = {"decoded": "decoded each time", "first": "first look, into the cache", 
 def main(argv: list[str]) -> int:
     """Run the benchmark and print its table."""
     parser = argparse.ArgumentParser("leaplan bench", description=__doc__, epilog=EXAMPLE)
-    parser.add_argument("subject", choices=["decode"])
+    parser.add_argument("subject", choices=["clips"])
     parser.add_argument("--frames", type=int, default=8, help="per clip (default 8)")
     parser.add_argument("--size", type=int, default=224, help="side of the crops (default 224)")
     parser.add_argument("--seconds", type=float, default=2.0, help="to measure each figure for (default 2)")
@@ -39,8 +39,9 @@ def main(argv: list[str]) -> int:
         table.add_row(row["film"], *rates, f"{row['disk_mb_per_clip']:.1f} MB a clip")
     Console().print(table)
     if options.json:
+        machine = {"torch": torch.__version__, "cores": torch.multiprocessing.cpu_count()}
         settings = {"frames": options.frames, "size": options.size}
-        write_figures(options.json, "decode", settings, {"films": rows})
+        write_json(options.json, {"bench": "clips", **settings, "films": rows, "environment": machine})
     return 0
 
 

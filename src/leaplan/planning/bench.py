@@ -12,7 +12,6 @@ from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
-from leaplan.measured import peak_memory_mb, write_figures
 from leaplan.planning import bench_language
 from leaplan.planning.decoding import transition_counts, transition_log_probabilities, viterbi
 from leaplan.planning.losses import step_loss
@@ -20,6 +19,8 @@ from leaplan.planning.network import Planner
 from leaplan.planning.steps import StepRefiner
 from leaplan.planning.timing import median_seconds
 from leaplan.training.optim import adamw
+from leaplan.training.results import environment, peak_memory_mb
+from leaplan.writing import write_json
 
 EXAMPLE = "example: leaplan bench planner --preset paper --json bench.json"
 TRANSITIONS = ("counted", "dense")
@@ -52,8 +53,10 @@ def main(argv: list[str]) -> int:
     else:
         rows = small(options.repeats)
     if options.json:
-        preset = {"preset": options.preset} if options.subject == "planner" else {}
-        write_figures(options.json, options.subject, {"threads": options.threads, **preset}, rows)
+        write_json(
+            options.json,
+            {"bench": options.subject, "threads": options.threads, **rows, "environment": environment()},
+        )
     return 0
 
 

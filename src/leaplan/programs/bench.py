@@ -6,7 +6,6 @@ from itertools import cycle, islice, product
 from pathlib import Path
 from typing import Any
 
-from leaplan.measured import write_figures
 from leaplan.programs.check import check
 from leaplan.programs.clips import NOUNS, VERBS, clips_in, need
 from leaplan.programs.evidence import Clip
@@ -16,6 +15,7 @@ from leaplan.programs.parse import parse
 from leaplan.programs.render import to_text
 from leaplan.programs.rules import Rules
 from leaplan.programs.vocabulary import epic_language
+from leaplan.writing import write_json
 
 EXAMPLE = "example: leaplan bench programs --root /data --json bench.json"
 
@@ -34,7 +34,7 @@ def main(argv: list[str]) -> int:
     for name, each in rows.items():
         print(f"{name:<28}{each['per_second']:>12,.0f} a second")
     if options.json:
-        write_figures(options.json, "programs", {"root": options.root is not None}, rows)
+        write_json(options.json, {"bench": "programs", **rows})
     return 0
 
 

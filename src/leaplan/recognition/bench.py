@@ -9,9 +9,8 @@ import torch
 from rich.console import Console
 
 from leaplan.errors import ConfigError
-from leaplan.measured import usable_cores, write_figures
 from leaplan.recognition import bench_tables as tables
-from leaplan.recognition.bench_bound import Bound
+from leaplan.recognition.bench_bound import Bound, usable_cores
 from leaplan.recognition.bench_network import (
     RESOLUTION,
     Work,
@@ -22,7 +21,9 @@ from leaplan.recognition.bench_network import (
     utilisation,
 )
 from leaplan.recognition.uniformerv2 import RELATIONS
+from leaplan.training.results import environment
 from leaplan.video.bench import decode_bench
+from leaplan.writing import write_json
 
 EXAMPLES = """examples:
   leaplan bench recogniser --size b16 --repeats 3 --json bench.json
@@ -49,8 +50,8 @@ def main(argv: list[str]) -> int:
         tables.print_bounds(bounds)
     if options.json:
         content = {"networks": rows, "data": data, "bounds": [bound.figures() for bound in bounds]}
-        names = ("size", "batch", "threads", "device", "precision", "compile", "checkpointing")
-        write_figures(options.json, "recogniser", {name: getattr(options, name) for name in names}, content)
+        machine = {**environment(), "cores": usable_cores()}
+        write_json(options.json, {"bench": "recogniser", **content, "environment": machine})
     return 0
 
 

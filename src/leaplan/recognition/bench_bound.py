@@ -1,6 +1,7 @@
 """What bounds a training run: the network, or decoding for it."""
 
 import math
+import os
 from dataclasses import dataclass
 
 
@@ -55,6 +56,11 @@ class Bound:
             "workers": self.workers,
             "workers_needed": self.model_clips_per_second / self.core_clips_per_second,
         }
+
+
+def usable_cores() -> int:
+    """Return how many cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _share(models: float) -> str:

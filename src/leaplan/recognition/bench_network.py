@@ -15,11 +15,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from leaplan.errors import ConfigError
-from leaplan.measured import peak_memory_mb
 from leaplan.recognition.encoder import UniFormerV2Encoder
 from leaplan.recognition.layout import shapes_only
 from leaplan.recognition.uniformerv2 import SIZES, ClassHead
 from leaplan.training.optim import adamw
+from leaplan.training.results import peak_memory_mb
 
 RESOLUTION = {"tiny": (72, 96), "b16": (224, 224), "l14": (224, 224)}
 CLASSES = {"kinetics": 400, "ssv2": 174}

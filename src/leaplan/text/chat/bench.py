@@ -12,10 +12,10 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from leaplan.measured import write_figures
 from leaplan.text.chat.client import Chat
 from leaplan.text.chat.loopback import Loopback, Reply, completion
 from leaplan.text.chat.messages import ChatSettings, Request
+from leaplan.writing import write_json
 
 EXAMPLE = "example: leaplan bench chat --requests 20000"
 TEXT = json.dumps({"program": "open", "body": [{"do": "reach", "a": "door"}] * 8})
@@ -40,8 +40,7 @@ def main(argv: list[str]) -> int:
     )
     print(f"resident memory {row['first_mb']:.0f} MB after a fifth of them, {row['last_mb']:.0f} MB at the end")
     if options.json:
-        settings = {name: row.pop(name) for name in ("requests", "concurrency", "latency_s")}
-        write_figures(options.json, "chat", settings, row)
+        write_json(options.json, {"bench": "chat", **row})
     return 0
 
 

@@ -1,11 +1,12 @@
 """How fast videos become features, and which of decoding and network keeps the other waiting."""
 
+import resource
+import sys
 import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from leaplan.measured import peak_memory_mb
 from leaplan.video.bench import Film, write_film
 from leaplan.video.extraction.decoding import Reading
 from leaplan.video.extraction.folder import FeatureFolder
@@ -63,6 +64,12 @@ def extract_bench(
         "threads": threads,
         "peak_memory_mb": peak_memory_mb(),
     }
+
+
+def peak_memory_mb() -> float:
+    """Return the most memory that this process has had so far, in MiB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 2**20 if sys.platform == "darwin" else peak / 2**10
 
 
 def _films(folder: Path, count: int, film: Film) -> list[Path]:
