@@ -6,9 +6,10 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "leaplan"
-GROUND = {"errors", "records", "writing"}
+GROUND = {"errors", "measuring", "records", "writing"}
 ALLOWED = {
     "errors": set(),
+    "measuring": set(),
     "records": set(),
     "writing": set(),
     "text": GROUND,

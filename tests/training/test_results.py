@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from leaplan.errors import DataError
-from leaplan.training.results import peak_memory_mb, read_results, update_results
+from leaplan.measuring import peak_memory_mb
+from leaplan.training.results import read_results, update_results
 from leaplan.writing import write_json
 
 

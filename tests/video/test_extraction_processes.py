@@ -162,8 +162,8 @@ def test_a_film_of_an_hour_takes_less_than_two_gigabytes(tmp_path):
     clips = ("--set", "frames=32", "--set", "rate=10.0", "--set", "size=224", "--set", "short_side=256")
     words = arguments(path, tmp_path / "features", *clips)
     program = (
-        "import json, resource, sys; from leaplan.extract_features import main; from leaplan.video.extraction.bench "
-        "import peak_memory_mb; main(sys.argv[1:]); print(peak_memory_mb(), file=sys.stderr)"
+        "import json, resource, sys; from leaplan.extract_features import main; from leaplan.measuring import "
+        "peak_memory_mb; main(sys.argv[1:]); print(peak_memory_mb(), file=sys.stderr)"
     )
     environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY / 'src'}:{REPOSITORY}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(

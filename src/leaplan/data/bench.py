@@ -1,4 +1,4 @@
-"""`leaplan bench clips`: clips a second on one core, decoded each time and from the cache of decoded frames."""
+"""`leaplan bench decode`: clips a second of one core, decoded each time and from the cache of decoded frames."""
 
 import argparse
 import tempfile
@@ -9,40 +9,43 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from rich.console import Console
-from rich.table import Table
 
 from leaplan.data.frame_clips import FrameClips, Look
 from leaplan.data.views import Clip, Window
-from leaplan.video.bench import FILMS, RATE, SEGMENT, Film, write_film
-from leaplan.writing import write_json
+from leaplan.measuring import Figure, Measurement, rates
+from leaplan.video.bench import FILMS, RATE, SEGMENT, Film, decode_bench, decode_figures, write_film
 
-EXAMPLE = "example: leaplan bench clips --frames 16 --json bench.json"
+EXAMPLES = "example: leaplan bench decode --frames 16 --json bench.json"
 CLIPS = 12  # per film; they overlap
-NAMES = {"decoded": "decoded each time", "first": "first look, into the cache", "cached": "from the cache"}
+NAMES = {
+    "decoded": "video kept open, decoded each time",
+    "first": "first look, into the cache",
+    "cached": "from the cache",
+}
 
 
-def main(argv: list[str]) -> int:
-    """Run the benchmark and print its table."""
-    parser = argparse.ArgumentParser("leaplan bench", description=__doc__, epilog=EXAMPLE)
-    parser.add_argument("subject", choices=["clips"])
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what this benchmark takes."""
     parser.add_argument("--frames", type=int, default=8, help="per clip (default 8)")
     parser.add_argument("--size", type=int, default=224, help="side of the crops (default 224)")
     parser.add_argument("--seconds", type=float, default=2.0, help="to measure each figure for (default 2)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
-    options = parser.parse_args(argv)
+
+
+def measure(options: argparse.Namespace) -> Measurement:
+    """Measure films opened for every clip, kept open, and kept as decoded frames; parts count as repeats."""
     torch.set_num_threads(1)
-    rows = cache_bench(options.seconds, FILMS, options.frames, options.size)
-    table = Table("film", *NAMES.values(), "on disk", title="Clips/s of one core, as training sees them")
-    for row in rows:
-        rates = (f"{row[f'{name}_clips_per_second']:.3g}" for name in NAMES)
-        table.add_row(row["film"], *rates, f"{row['disk_mb_per_clip']:.1f} MB a clip")
-    Console().print(table)
-    if options.json:
-        machine = {"torch": torch.__version__, "cores": torch.multiprocessing.cpu_count()}
-        settings = {"frames": options.frames, "size": options.size}
-        write_json(options.json, {"bench": "clips", **settings, "films": rows, "environment": machine})
-    return 0
+    title = f"clips of {options.frames} frames of {options.size} x {options.size} over 2 s, as one core makes them"
+    rows = decode_bench(options.seconds, FILMS, options.frames, options.size)
+    figures, bounds = [], []
+    for row, kept in zip(rows, cache_bench(options.seconds, FILMS, options.frames, options.size), strict=True):
+        name = row["film"]
+        figures += decode_figures(row, name)
+        figures += [Figure(f"{name}: {what}", kept[key], "clips/CPU s", "higher") for key, what in NAMES.items()]
+        figures.append(Figure(f"{name}: cache on disk", (kept["disk_mb_per_clip"],), "MB/clip", "lower"))
+        share = row["decode_seconds"] / (row["decode_seconds"] + row["transform_seconds"])
+        by = "decoding" if share >= 0.5 else "cutting"
+        bounds.append(f"{name}: {by} bounds: decoding takes {share:.0%} of a clip's time, cutting the rest")
+    return Measurement(title, figures, bounds)
 
 
 def cache_bench(seconds: float, films: tuple[Film, ...], frames: int, size: int) -> list[dict[str, Any]]:
@@ -52,8 +55,8 @@ def cache_bench(seconds: float, films: tuple[Film, ...], frames: int, size: int)
     the system's free memory is larger than the cache; waiting for a disk does not count.
 
     Returns:
-        Dictionaries of `film`; clips per second without a cache (`decoded`), when they are put into one (`first`),
-        and when they come from it (`cached`), each as `<name>_clips_per_second`; and `disk_mb_per_clip`.
+        Dictionaries of `film`; clips per second, of parts of the measurement, without a cache (`decoded`), when they
+        are put into one (`first`), and when they come from it (`cached`); and `disk_mb_per_clip`.
 
     Args:
         seconds: CPU seconds to measure each figure for, but that of the first look, which happens once per clip.
@@ -70,15 +73,14 @@ def cache_bench(seconds: float, films: tuple[Film, ...], frames: int, size: int)
             listed, files = _clips(film), {"film": folder / "film.mp4"}
             direct = FrameClips(listed, files, look, training=True)
             kept = FrameClips(listed, files, look, training=True, cache=folder / "cache")
-            rates = {
-                "decoded": _rate(direct, count(), seconds),
-                "first": _rate(kept, [0], float("inf")),
-                "cached": _rate(kept, count(1), seconds),
+            figures = {
+                "decoded": _rates(direct, count(), seconds),
+                "first": _rates(kept, [0], float("inf")),
+                "cached": _rates(kept, count(1), seconds),
             }
             disk = sum(path.stat().st_blocks * 512 for path in (folder / "cache").rglob("*") if path.is_file())
             direct.videos.close()
             kept.videos.close()
-        figures = {f"{name}_clips_per_second": rate for name, rate in rates.items()}
         rows.append({"film": film.name, **figures, "disk_mb_per_clip": disk / CLIPS / 2**20})
     return rows
 
@@ -89,12 +91,13 @@ def _clips(film: Film) -> list[Clip]:
     return [Clip(f"{i}", "film", 0, RATE, (Window(start, start + SEGMENT),)) for i, start in enumerate(starts)]
 
 
-def _rate(clips: FrameClips, epochs: Iterable[int], seconds: float) -> float:
-    """Return clips per CPU second over so many seconds, or all epochs."""
-    began, seen = time.process_time(), 0
+def _rates(clips: FrameClips, epochs: Iterable[int], seconds: float) -> tuple[float, ...]:
+    """Return clips per CPU second over so many seconds, or all epochs, in parts."""
+    costs: list[float] = []
     for key in ((epoch, position) for epoch in epochs for position in range(len(clips))):
+        began = time.process_time()
         clips[key]
-        seen += 1
-        if time.process_time() - began > seconds:
+        costs.append(time.process_time() - began)
+        if sum(costs) > seconds:
             break
-    return seen / (time.process_time() - began)
+    return rates(costs)

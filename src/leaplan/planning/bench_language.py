@@ -1,24 +1,46 @@
 """`leaplan bench language`: a trie of labels against reading label by label, and the memory of a 7B model."""
 
-from collections.abc import Mapping
-from typing import Any
+import argparse
 
-from rich.console import Console
-from rich.table import Table
+import torch
 
+from leaplan.measuring import Figure, Measurement
+from leaplan.planning.bench import add_torch_options
 from leaplan.planning.trie_bench import trie_against_reencoding
 from leaplan.text.causal import Learns, Lora
-from leaplan.text.memory import SEVEN_B, MemoryPlan, memory_plan
+from leaplan.text.memory import SEVEN_B, memory_plan
 
+EXAMPLES = "example: leaplan bench language --repeats 3 --json bench.json"
 BATCH, TOKENS = 8, 192  # of the memory plan: a prompt of 100 tokens and a caption of 92
 LORA = Lora(rank=16)
 LEARNS: tuple[Learns, ...] = ("frozen", "lora", "full")
 
 
-def run(repeats: int) -> dict[str, Any]:
-    """Measure, print, and return the figures."""
-    trie = trie_against_reencoding(repeats=repeats)
-    _print_trie(trie)
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what this benchmark takes."""
+    add_torch_options(parser)
+
+
+def measure(options: argparse.Namespace) -> Measurement:
+    """Measure scoring along the trie, and work out the memory of a 7B model."""
+    torch.set_num_threads(options.threads)
+    row = trie_against_reencoding(repeats=options.repeats)
+    title = (
+        f"first step of {row['windows']} windows, {row['labels']} labels, prompt of {row['prompt_tokens']} tokens, "
+        f"Llama of {row['parameters'] / 1e6:.2f} M\nmemory, worked out, not measured: 7B Llama, bfloat16, B = {BATCH}, "
+        f"{TOKENS} tokens, gradient checkpointing, LoRA r={LORA.rank}"
+    )
+    figures = [
+        Figure("scoring: along the trie", row["trie_s"], "s", "lower"),
+        Figure("scoring: each label anew", row["reencoding_s"], "s"),
+        Figure("scoring: times faster", row["ratio"], "", "higher"),
+        Figure("scoring: label tokens along the trie", row["trie_tokens_per_s"], "tokens/s", "higher"),
+        Figure("scoring: largest difference of log-probabilities", (row["difference"],), "", "lower"),
+    ]
+    return Measurement(title, figures + _memory())
+
+
+def _memory() -> list[Figure]:
     plans = {
         learns: memory_plan(
             SEVEN_B, lora=LORA, learns=learns, batch=BATCH, tokens=TOKENS, dtype="bfloat16",
@@ -26,30 +48,9 @@ def run(repeats: int) -> dict[str, Any]:
         )
         for learns in LEARNS
     }  # fmt: skip
-    _print_memory(plans)
-    return {"trie": trie, "memory": {name: dict(plan.rows()) for name, plan in plans.items()}}
-
-
-def _print_trie(row: dict[str, float]) -> None:
-    table = Table(
-        "scoring the first step",
-        "seconds",
-        "label tokens/s",
-        title=f"{row['labels']} labels, {row['windows']} windows, prompt of {row['prompt_tokens']} tokens, "
-        f"Llama of {row['parameters'] / 1e6:.2f} M",
-    )
-    table.add_row("trie, one prompt cache", f"{row['trie_s']:.3f}", f"{row['trie_tokens_per_s']:,.0f}")
-    table.add_row("each label anew", f"{row['reencoding_s']:.3f}", f"{row['reencoding_tokens_per_s']:,.0f}")
-    Console().print(table)
-    print(f"{row['ratio']:.0f} times faster; the log-probabilities differ by at most {row['difference']:.1e}")
-
-
-def _print_memory(plans: Mapping[Learns, MemoryPlan]) -> None:
-    table = Table(
-        "GiB",
-        *(f"LLM {name}" for name in plans),
-        title=f"7B Llama, bfloat16, B = {BATCH}, {TOKENS} tokens, gradient checkpointing, LoRA r={LORA.rank}",
-    )
-    for number, (name, _) in enumerate(next(iter(plans.values())).rows()):
-        table.add_row(name, *(f"{plan.rows()[number][1] / 2**30:.2f}" for plan in plans.values()))
-    Console().print(table)
+    return [
+        Figure(f"LLM of 7B, {learns}: {name}", (size / 2**30,), "GiB", "lower")
+        for learns, plan in plans.items()
+        for name, size in plan.rows()
+        if size
+    ]

@@ -1,16 +1,18 @@
 """`leaplan bench recogniser`: what UniFormerV2 costs per clip, what decoding costs, and which of them bounds a run."""
 
 import argparse
+from collections.abc import Iterator
 from dataclasses import asdict, replace
-from pathlib import Path
+from statistics import median
 from typing import Any
 
 import torch
 from rich.console import Console
 
 from leaplan.errors import ConfigError
-from leaplan.recognition import bench_tables as tables
-from leaplan.recognition.bench_bound import Bound, usable_cores
+from leaplan.measuring import Measurement, usable_cores
+from leaplan.recognition import bench_figures as figures_of
+from leaplan.recognition.bench_bound import Bound
 from leaplan.recognition.bench_network import (
     RESOLUTION,
     Work,
@@ -21,9 +23,7 @@ from leaplan.recognition.bench_network import (
     utilisation,
 )
 from leaplan.recognition.uniformerv2 import RELATIONS
-from leaplan.training.results import environment
-from leaplan.video.bench import decode_bench
-from leaplan.writing import write_json
+from leaplan.video.bench import decode_bench, decode_figures
 
 EXAMPLES = """examples:
   leaplan bench recogniser --size b16 --repeats 3 --json bench.json
@@ -32,34 +32,8 @@ FRAMES = {"cpu": [8], "cuda": [8, 16]}
 DATA_SECONDS = 3.0  # of decoding that each film is measured for
 
 
-def main(argv: list[str]) -> int:
-    """Run the benchmark and print its tables.
-
-    Raises:
-        ConfigError: There is no such device, or options do not go together.
-    """
-    options = _parser().parse_args(argv)
-    _refuse_wrong_options(options)
-    works = _works(options)
-    rows = _steps(works, options.repeats) if options.device else _passes(works, options.repeats)
-    (tables.print_steps if options.device else tables.print_passes)(rows)
-    data = [] if options.no_data else _data(options.size, sorted({work.frames for work in works}))
-    bounds = _bounds(rows, data, _workers(options))
-    if data:
-        tables.print_data(data)
-        tables.print_bounds(bounds)
-    if options.json:
-        content = {"networks": rows, "data": data, "bounds": [bound.figures() for bound in bounds]}
-        machine = {**environment(), "cores": usable_cores()}
-        write_json(options.json, {"bench": "recogniser", **content, "environment": machine})
-    return 0
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        "leaplan bench", description=__doc__, epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("subject", choices=["recogniser"])
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what this benchmark takes."""
     parser.add_argument("--size", choices=list(RESOLUTION), default="tiny", help="of the network (default tiny)")
     parser.add_argument("--kind", choices=list(RELATIONS), help="of the network (default both)")
     parser.add_argument("--frames", type=_count, nargs="+", help="per clip (default 8; on a GPU 8 and 16)")
@@ -68,15 +42,44 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--workers", type=_count, help="cores that decode in a run (default those that are left, or one)"
     )
-    parser.add_argument("--repeats", type=_count, default=3, help="the median of so many is printed (default 3)")
+    parser.add_argument("--repeats", type=_count, default=3, help="how often to measure (default 3)")
     parser.add_argument("--no-data", action="store_true", help="leave decoding and the bound out")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
     step = parser.add_argument_group("whole training steps, in place of passes on one CPU core")
     step.add_argument("--device", choices=["cpu", "cuda"], help="where steps run: clips/s, memory, and MFU on a GPU")
     step.add_argument("--precision", choices=["bf16", "fp32"], help="of autocast (default bf16)")
     step.add_argument("--compile", action="store_true", help="by torch.compile")
     step.add_argument("--checkpointing", action="store_true", help="of all layers")
-    return parser
+
+
+def measure(options: argparse.Namespace) -> Measurement:
+    """Measure networks, decoding, and which of them bounds.
+
+    Raises:
+        ConfigError: There is no such device, or options do not go together.
+    """
+    _refuse_wrong_options(options)
+    torch.set_num_threads(options.threads)
+    works = _works(options)
+    card = torch.cuda.get_device_name() if works[0].device == "cuda" else ""
+    if options.device:
+        rows = _steps(works, options.repeats, card)
+        figures = [figure for row in rows for figure in figures_of.steps(row)]
+    else:
+        rows = _passes(works, options.repeats)
+        figures = [figure for row in rows for figure in figures_of.passes(row)]
+    data = [] if options.no_data else _data(options.size, sorted({work.frames for work in works}))
+    for film in data:
+        figures += decode_figures(film, f"{film['film']}, {film['frames']} frames")
+    told = [*figures_of.reasons(rows), *_bounds(rows, data, _workers(options))]
+    return Measurement(_title(works[0], options, card), figures, told, card or "cpu", works[0].precision)
+
+
+def _title(work: Work, options: argparse.Namespace, card: str) -> str:
+    height, width = RESOLUTION[work.size]
+    switches = [name for name in ("compile", "checkpointing") if getattr(options, name)]
+    does = "training steps with AdamW" if options.device else "passes"
+    how = ", ".join([card or "CPU", work.precision, *switches])
+    return f"UniFormerV2 {work.size}, frames of {height} x {width}, batch {work.batch}: {does} on {how}"
 
 
 def _count(text: str) -> int:
@@ -113,23 +116,20 @@ def _passes(works: list[Work], repeats: int) -> list[dict[str, Any]]:
         row = _row(work)
         once = {"forward": replace(work, does="forward"), "training": replace(work, does="backward")}
         for name, each in once.items():
-            figures = cost_alone(each, repeats)
-            row |= {f"{name}_{what}": figure for what, figure in figures.items()}
-        del row["does"]
-        rows.append({**row, "clips_per_second": work.threads / row["training_cpu_s"]})
+            row |= {f"{name}_{what}": figure for what, figure in cost_alone(each, repeats).items()}
+        rows.append({**row, "clips_per_second": tuple(work.threads / seconds for seconds in row["training_cpu_s"])})
     return rows
 
 
-def _steps(works: list[Work], repeats: int) -> list[dict[str, Any]]:
+def _steps(works: list[Work], repeats: int, card: str) -> list[dict[str, Any]]:
     """Return what training steps cost: clips/s, memory, and MFU or the reason why it is not told."""
     rows = []
-    card = torch.cuda.get_device_name() if works[0].device == "cuda" else ""
     for work in works:
-        row = {**_row(work), "card": card, **cost_alone(work, repeats)}
+        row = {**_row(work), **cost_alone(work, repeats)}
         if "reason" not in row:
-            rate = 1 / row["wall_s"]
-            mfu, reason = utilisation(work, rate, row["gmacs"], card)
-            row |= {"clips_per_second": rate, "mfu": mfu, "mfu_left_out": reason}
+            rates = tuple(1 / seconds for seconds in row["wall_s"])
+            shares, reasons = zip(*(utilisation(work, rate, row["gmacs"], card) for rate in rates), strict=True)
+            row |= {"clips_per_second": rates, "mfu": None if reasons[0] else shares, "mfu_left_out": reasons[0]}
         rows.append(row)
     return rows
 
@@ -153,10 +153,11 @@ def _workers(options: argparse.Namespace) -> int:
     return int(options.workers or max(1, left))
 
 
-def _bounds(rows: list[dict[str, Any]], data: list[dict[str, Any]], workers: int) -> list[Bound]:
-    return [
-        Bound(row["kind"], row["frames"], film["film"], row["clips_per_second"], film["clips_per_second"], workers)
-        for row in rows
-        for film in data
-        if "clips_per_second" in row and row["frames"] == film["frames"]
-    ]
+def _bounds(rows: list[dict[str, Any]], data: list[dict[str, Any]], workers: int) -> Iterator[str]:
+    """Yield for each network and film what bounds a training run."""
+    for row in rows:
+        for film in data:
+            if "clips_per_second" in row and row["frames"] == film["frames"]:
+                model = float(median(row["clips_per_second"]))
+                sentence = Bound(model, film["clips_per_second"], workers).sentence
+                yield f"{figures_of.name_of(row)}, {film['film']}: {sentence}"

@@ -1,7 +1,6 @@
 """What bounds a training run: the network, or decoding for it."""
 
 import math
-import os
 from dataclasses import dataclass
 
 
@@ -10,16 +9,11 @@ class Bound:
     """Rates of a training run, each as measured alone: cores that decode do nothing else.
 
     Args:
-        kind, frames: Of the network.
-        film: What is decoded.
         model_clips_per_second: Of training steps.
         core_clips_per_second: Decoded and transformed by one core.
         workers: Cores that decode.
     """
 
-    kind: str
-    frames: int
-    film: str
     model_clips_per_second: float
     core_clips_per_second: float
     workers: int
@@ -43,24 +37,6 @@ class Bound:
             else f"it needs {_cores(math.ceil(model / core))} of decoding"
         )
         return f"the model bounds: {model:.3g} clips/s against {decoded}; {enough}"
-
-    def figures(self) -> dict[str, object]:
-        """Return all of it for JSON."""
-        return {
-            "kind": self.kind,
-            "frames": self.frames,
-            "film": self.film,
-            "bound_by": self.by,
-            "model_clips_per_second": self.model_clips_per_second,
-            "decoded_clips_per_second_per_core": self.core_clips_per_second,
-            "workers": self.workers,
-            "workers_needed": self.model_clips_per_second / self.core_clips_per_second,
-        }
-
-
-def usable_cores() -> int:
-    """Return how many cores this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 def _share(models: float) -> str:

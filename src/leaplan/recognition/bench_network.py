@@ -7,7 +7,6 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from typing import Any, Literal
 
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
@@ -15,11 +14,11 @@ from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
 from leaplan.errors import ConfigError
+from leaplan.measuring import peak_memory_mb
 from leaplan.recognition.encoder import UniFormerV2Encoder
 from leaplan.recognition.layout import shapes_only
 from leaplan.recognition.uniformerv2 import SIZES, ClassHead
 from leaplan.training.optim import adamw
-from leaplan.training.results import peak_memory_mb
 
 RESOLUTION = {"tiny": (72, 96), "b16": (224, 224), "l14": (224, 224)}
 CLASSES = {"kinetics": 400, "ssv2": 174}
@@ -143,11 +142,11 @@ def _cost_or_reason(work: Work, repeats: int) -> dict[str, Any]:
         return {"reason": f"torch.compile failed ({type(error).__name__}: {first})"}
 
 
-def cost(work: Work, repeats: int) -> dict[str, float]:
+def cost(work: Work, repeats: int) -> dict[str, Any]:
     """Return what work costs on random clips that are already on the device.
 
     Returns:
-        `cpu_s` and `wall_s` of a clip, medians over `repeats` passes; `first_wall_s` of the first pass, in which
+        `cpu_s` and `wall_s` of a clip, in each of `repeats` passes; `first_wall_s` of the first pass, in which
         `torch.compile` compiles; `peak_memory_mb` in MiB: what tensors took of a GPU, else the resident memory of
         this process.
     """
@@ -155,9 +154,9 @@ def cost(work: Work, repeats: int) -> dict[str, float]:
     torch.manual_seed(7)
     once = _pass(work)
     seconds = [_seconds(once, work.device) for _ in range(WARM_UP[work.device] + repeats)]
-    cpu, wall = np.median(seconds[-repeats:], axis=0) / work.batch
+    cpu, wall = (tuple(each / work.batch for each in clock) for clock in zip(*seconds[-repeats:], strict=True))
     peak = torch.cuda.max_memory_allocated() / 2**20 if work.device == "cuda" else peak_memory_mb()
-    return {"cpu_s": float(cpu), "wall_s": float(wall), "first_wall_s": seconds[0][1], "peak_memory_mb": round(peak, 1)}
+    return {"cpu_s": cpu, "wall_s": wall, "first_wall_s": seconds[0][1], "peak_memory_mb": round(peak, 1)}
 
 
 def _pass(work: Work) -> Callable[[], None]:

@@ -14,7 +14,7 @@ from rich.console import Console, RenderableType
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 from rich.text import Text
 
-from leaplan.training.results import peak_memory_mb
+from leaplan.measuring import peak_memory_mb
 from leaplan.writing import write_text
 
 

@@ -2,9 +2,7 @@
 
 import json
 import platform
-import resource
 import subprocess
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -72,12 +70,6 @@ def environment() -> dict[str, Any]:
         "platform": platform.platform(),
         "git": _commit(),
     }
-
-
-def peak_memory_mb() -> float:
-    """Return the largest resident memory of this process so far, in MiB."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return round(peak / (1024 if sys.platform != "darwin" else 1024**2), 1)
 
 
 def _commit() -> str:

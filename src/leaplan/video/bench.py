@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
+from leaplan.measuring import Figure, rates
 from leaplan.video.pyav_reader import PyAVFrames
 from leaplan.video.sampling import frame_times, sparse
 from leaplan.video.transforms import Size, random_crop
@@ -54,10 +55,10 @@ def decode_bench(
     a random crop. Times are CPU seconds of the process, so that others at work on the machine do not count.
 
     Returns:
-        Dictionaries of `film`, `clips_per_second` (of a core), `decode_seconds` and `transform_seconds` (of a clip),
-        `frames_used`, `frames_decoded` (of all clips), `frames_in_reach`, which lie between wanted frames and the
-        key frames before them, and `clips`. Nearly all in reach have to be decoded, and at the end of a clip up to
-        as many more as the codec reorders.
+        Dictionaries of `film`, `clips_per_second` (of a core), `rates` (the same of up to five parts of the
+        measurement), `decode_seconds` and `transform_seconds` (of a clip), `frames_used`, `frames_decoded` (of all
+        clips), `frames_in_reach`, which lie between wanted frames and the key frames before them, and `clips`. Nearly
+        all in reach have to be decoded, and at the end of a clip up to as many more as the codec reorders.
 
     Args:
         seconds: CPU seconds to measure each film for; making it takes about as long again.
@@ -72,6 +73,17 @@ def decode_bench(
             write_film(path, film)
             rows.append(_measure(path, film, seconds, frames, size))
         return rows
+
+
+def decode_figures(row: dict[str, Any], name: str) -> list[Figure]:
+    """Return what `decode_bench` measured of a film as figures, whose names begin with `name`."""
+    counts = {"used": "frames_used", "decoded": "frames_decoded", "from key frames on": "frames_in_reach"}
+    return [
+        Figure(f"{name}: opened, decoded and cropped", row["rates"], "clips/CPU s", "higher"),
+        Figure(f"{name}: decoding", (1e3 * row["decode_seconds"],), "CPU ms/clip", "lower"),
+        Figure(f"{name}: cropping", (1e3 * row["transform_seconds"],), "CPU ms/clip", "lower"),
+        *(Figure(f"{name}: frames {what}", (row[key] / row["clips"],), "a clip") for what, key in counts.items()),
+    ]
 
 
 def write_film(path: Path, film: Film) -> None:
@@ -101,6 +113,7 @@ def _measure(path: Path, film: Film, seconds: float, frames: int, size: Size) ->
     generator = torch.Generator().manual_seed(0)
     clips = used = decoded = reach = 0
     decoding = cutting = 0.0
+    costs: list[float] = []
     _clip(path, np.arange(frames), generator, size)  # the first call loads and allocates
     while clips == 0 or decoding + cutting < seconds:
         first = int(torch.randint(count - length + 1, (), generator=generator))
@@ -109,6 +122,7 @@ def _measure(path: Path, film: Film, seconds: float, frames: int, size: Size) ->
         decoding, cutting, decoded = decoding + decode_seconds, cutting + cut_seconds, decoded + came_out
         used, reach = used + len(set(numbers.tolist())), reach + _in_reach(numbers, film.group)
         clips += 1
+        costs.append(decode_seconds + cut_seconds)
     return {
         "film": f"{film.name}, key frame every {film.group}",
         "clips_per_second": clips / (decoding + cutting),
@@ -118,6 +132,7 @@ def _measure(path: Path, film: Film, seconds: float, frames: int, size: Size) ->
         "frames_decoded": decoded,
         "frames_in_reach": reach,
         "clips": clips,
+        "rates": rates(costs),
     }
 
 

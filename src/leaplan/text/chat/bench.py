@@ -8,44 +8,68 @@ import os
 import sys
 import time
 from collections.abc import Iterator
+from itertools import pairwise
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any
+from typing import Any, NamedTuple
 
+from leaplan.measuring import BUSY, PARTS, Figure, Measurement
 from leaplan.text.chat.client import Chat
 from leaplan.text.chat.loopback import Loopback, Reply, completion
 from leaplan.text.chat.messages import ChatSettings, Request
-from leaplan.writing import write_json
 
-EXAMPLE = "example: leaplan bench chat --requests 20000"
+EXAMPLES = "example: leaplan bench chat --requests 20000 --json bench.json"
 TEXT = json.dumps({"program": "open", "body": [{"do": "reach", "a": "door"}] * 8})
 PROMPT = "Write the action program of this clip. " * 200  # about 2,000 tokens
-FIRST = 0.2  # share of requests after which memory is taken for the first time
 
 
-def main(argv: list[str]) -> int:
-    """Run the benchmark and print its figures."""
-    parser = argparse.ArgumentParser("leaplan bench", description=__doc__, epilog=EXAMPLE)
-    parser.add_argument("subject", choices=["chat"])
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Add what this benchmark takes."""
     parser.add_argument("--requests", type=int, default=3000, help="default 3000")
     parser.add_argument("--concurrency", type=int, default=64, help="requests under way at a time (default 64)")
     parser.add_argument("--latency", type=float, default=0.05, help="of the server, seconds (default 0.05)")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures there as well")
-    options = parser.parse_args(argv)
-    row = measured(options.requests, options.concurrency, options.latency)
-    print(
-        f"{row['requests']:,} requests of {len(PROMPT):,} bytes at concurrency {row['concurrency']}, server latency "
-        f"{1000 * row['latency_s']:g} ms: {row['requests_per_s']:.0f} requests/s, "
-        f"{row['cpu_ms_per_request']:.2f} CPU ms each"
+
+
+def measure(options: argparse.Namespace) -> Measurement:
+    """Measure the client; the fifths of the requests count as repeats."""
+    marks = measured(options.requests, options.concurrency, options.latency)
+    pairs = list(pairwise(marks))
+    rate = tuple((after.done - before.done) / (after.wall - before.wall) for before, after in pairs)
+    cpu = tuple(1000 * (after.cpu - before.cpu) / (after.done - before.done) for before, after in pairs)
+    work = Figure("requests", rate, "requests/s", "higher"), Figure("client", cpu, "CPU ms/request", "lower")
+    memory = [
+        Figure(f"resident memory after {marks[number].done:,} requests", (marks[number].memory_mb,), "MB", "lower")
+        for number in (1, -1)
+    ]
+    title = (
+        f"{options.requests:,} requests of {len(PROMPT):,} bytes at concurrency {options.concurrency}, "
+        f"server latency {1000 * options.latency:g} ms"
     )
-    print(f"resident memory {row['first_mb']:.0f} MB after a fifth of them, {row['last_mb']:.0f} MB at the end")
-    if options.json:
-        write_json(options.json, {"bench": "chat", **row})
-    return 0
+    return Measurement(title, [*work, *memory[: len(pairs)]], [_bound(*work, options.concurrency, options.latency)])
 
 
-def measured(requests: int, concurrency: int, latency: float) -> dict[str, Any]:
-    """Return the figures; the server runs in a process of its own."""
+def _bound(rate: Figure, cpu: Figure, concurrency: int, latency: float) -> str:
+    """Return which of the client's core and the server's latency is at its limit."""
+    busy = rate.value * cpu.value / 1000
+    most = concurrency / latency if latency else float("inf")
+    if busy >= BUSY:
+        by = "the host bounds"
+    else:
+        by = "the server's latency bounds" if rate.value >= BUSY * most else "neither host nor latency is at its limit"
+    return f"{by}: the client's core is at work {busy:.0%} of the time; the server would answer {most:,.0f} requests/s"
+
+
+class Mark(NamedTuple):
+    """What a clock and the system say after so many requests: seconds, CPU seconds, MiB."""
+
+    done: int
+    wall: float
+    cpu: float
+    memory_mb: float
+
+
+def measured(requests: int, concurrency: int, latency: float) -> list[Mark]:
+    """Return the state before the first request and after each fifth; the server runs in a process of its own."""
     context = multiprocessing.get_context("spawn")
     reader, writer = context.Pipe(duplex=False)
     server = context.Process(target=_serve, args=(writer, latency), daemon=True)
@@ -55,35 +79,31 @@ def measured(requests: int, concurrency: int, latency: float) -> dict[str, Any]:
             settings = ChatSettings(
                 "loopback", reader.recv(), cache=Path(folder) / "answers.sqlite", concurrency=concurrency
             )
-            return asyncio.run(_measure(settings, requests)) | {"latency_s": latency}
+            return asyncio.run(_measure(settings, requests))
     finally:
         server.kill()
         server.join()
 
 
-async def _measure(settings: ChatSettings, count: int) -> dict[str, Any]:
-    memory: list[float] = []
+async def _measure(settings: ChatSettings, count: int) -> list[Mark]:
+    ends = {count * part // PARTS for part in range(1, PARTS + 1)} - {0}
+    marks: list[Mark] = []
     done = 0
+
+    def mark() -> None:
+        marks.append(Mark(done, time.perf_counter(), time.process_time(), _resident_mb()))
 
     def each(number: int, outcome: object) -> None:
         nonlocal done
         done += 1
-        if done in (max(1, int(FIRST * count)), count):
-            memory.append(_resident_mb())
+        if done in ends:
+            mark()
 
     async with Chat(settings) as chat:
         await chat.ask(_request(-1))  # imports and the first connection do not count
-        begun, cpu = time.perf_counter(), time.process_time()
+        mark()
         await chat.ask_all(_requests(count), each)
-        seconds, cpu = time.perf_counter() - begun, time.process_time() - cpu
-    return {
-        "requests": count,
-        "concurrency": settings.concurrency,
-        "requests_per_s": count / seconds,
-        "cpu_ms_per_request": 1000 * cpu / count,
-        "first_mb": memory[0],
-        "last_mb": memory[-1],
-    }
+    return marks
 
 
 def _request(number: int) -> Request:
