@@ -171,8 +171,10 @@ def print_measurement(measurement: Measurement) -> None:
     for figure, what in zip(measurement.figures, add_headings(table, measurement.figures), strict=False):
         table.add_row(what, escape(shown(figure)), _range(figure), escape(figure.beside))
     console = Console(soft_wrap=True)
-    for line in (measurement.title, table, *measurement.bounds):
-        console.print(line, markup=False, highlight=False)
+    console.print(measurement.title, markup=False, highlight=False)
+    console.print(table, highlight=False)
+    for bound in measurement.bounds:
+        console.print(bound, markup=False, highlight=False)
 
 
 def add_headings(table: Table, figures: Iterable[Figure]) -> Iterator[str]:

@@ -4,17 +4,19 @@ import json
 from dataclasses import replace
 from functools import partial
 
+import numpy as np
 import pytest
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from leaplan.bench import main
 from leaplan.errors import ConfigError
 from leaplan.recognition import bench
 from leaplan.recognition import bench_network as network
 from leaplan.recognition.bench_bound import Bound
+from leaplan.recognition.bench_figures import OFFICIAL
 from leaplan.recognition.bench_network import Work
-from leaplan.recognition.bench_tables import OFFICIAL
 from leaplan.recognition.layout import shapes_only
 
 H100 = "NVIDIA H100 80GB HBM3"
@@ -59,7 +61,7 @@ def test_a_training_step_is_three_forward_passes(kind):
     ids=["forward", "backward", "step"],
 )
 def test_all_work_costs_time_and_memory(work):
-    assert all(figure > 0 for figure in network.cost(work, repeats=1).values())
+    assert np.concatenate([np.atleast_1d(figure) for figure in network.cost(work, repeats=1).values()]).min() > 0
 
 
 @pytest.mark.slow
@@ -68,7 +70,7 @@ def test_a_step_can_be_compiled_with_checkpoints_in_it(kind, monkeypatch):
     whole = partial(torch.compile, backend="aot_eager", fullgraph=True)  # all but the generated code
     monkeypatch.setattr(torch, "compile", whole)
     work = Work("tiny", kind, 4, precision="bf16", compiled=True, checkpointing=True)
-    assert network.cost(work, repeats=1)["wall_s"] > 0
+    assert min(network.cost(work, repeats=1)["wall_s"]) > 0
 
 
 def test_what_a_gpu_cannot_do_is_told_instead_of_a_traceback(monkeypatch):
@@ -135,7 +137,7 @@ def test_utilisation_is_left_out_with_a_reason(change, card, reason):
 
 def test_the_slower_of_model_and_decoding_bounds():
     def bound(model, core, workers):
-        return Bound("ssv2", 8, "film", model, core, workers)
+        return Bound(model, core, workers)
 
     assert bound(0.4, 25.0, 1).by == "model"
     assert bound(0.4, 25.0, 1).sentence == (
@@ -146,7 +148,6 @@ def test_the_slower_of_model_and_decoding_bounds():
     assert bound(1000.0, 25.0, 8).sentence == (
         "decoding bounds: 200 clips/s decoded by 8 cores against 1e+03 of the model; it needs 40 cores of decoding"
     )
-    assert bound(1000.0, 25.0, 8).figures()["workers_needed"] == 40
 
 
 # --- The verb
@@ -155,12 +156,12 @@ def test_the_slower_of_model_and_decoding_bounds():
 def test_a_gpu_that_is_not_there_is_refused(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     with pytest.raises(ConfigError, match="no CUDA device; leave --device out"):
-        bench.main(["recogniser", "--device", "cuda"])
+        main(["recogniser", "--device", "cuda"])
 
 
 def test_options_of_steps_need_a_device():
     with pytest.raises(ConfigError, match="--compile and --checkpointing without a device"):
-        bench.main(["recogniser", "--compile", "--checkpointing"])
+        main(["recogniser", "--compile", "--checkpointing"])
 
 
 def test_on_a_gpu_8_and_16_frames_are_told_with_their_share_of_its_peak(monkeypatch, tmp_path, capsys):
@@ -168,19 +169,22 @@ def test_on_a_gpu_8_and_16_frames_are_told_with_their_share_of_its_peak(monkeypa
         assert (work.does, work.precision, work.compiled, work.batch) == ("step", "bf16", True, 32)
         if work.frames == 16 and work.kind == "ssv2":
             return {"reason": "32 clips do not fit into the GPU's memory"}
-        return {"cpu_s": 0.001, "wall_s": 0.01, "first_wall_s": 9.0, "peak_memory_mb": 5000.0}
+        return {"cpu_s": (0.001,), "wall_s": (0.01,), "first_wall_s": 9.0, "peak_memory_mb": 5000.0}
 
     monkeypatch.setattr(bench, "cost_alone", measured)
-    monkeypatch.setattr(bench, "environment", lambda: {"device": H100})
     monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
     monkeypatch.setattr(torch.cuda, "get_device_name", lambda *_: H100)
     options = ["--device", "cuda", "--batch", "32", "--compile", "--no-data"]
-    assert bench.main(["recogniser", *options, "--json", str(tmp_path / "bench.json")]) == 0
+    assert main(["recogniser", *options, "--json", str(tmp_path / "bench.json")]) == 0
     told = json.loads((tmp_path / "bench.json").read_text())
-    rows = told["networks"]
-    assert [(row["kind"], row["frames"]) for row in rows] == [(k, f) for k in ("kinetics", "ssv2") for f in (8, 16)]
-    assert rows[0]["mfu"] == pytest.approx(100 * 6e9 * rows[0]["gmacs"] / 989.4e12)
-    assert rows[0]["clips_per_second"] == pytest.approx(100)
+    assert (told["environment"]["device"], told["environment"]["precision"]) == (H100, "bf16")
+    rows = {row["name"]: row["value"] for row in told["figures"]}
+    assert [name for name in rows if name.endswith("training")] == [
+        f"{name} frames: training" for name in ("kinetics, 8", "kinetics, 16", "ssv2, 8")
+    ]
+    operations = rows["kinetics, 8 frames: operations of a training step"]
+    assert rows["kinetics, 8 frames: MFU"] == pytest.approx(100 * 100 * operations * 1e9 / 989.4e12)
+    assert rows["kinetics, 8 frames: training"] == pytest.approx(100)
     printed = capsys.readouterr().out
     assert "MFU" in printed
     assert "ssv2, 16 frames: 32 clips do not fit" in printed
@@ -189,15 +193,17 @@ def test_on_a_gpu_8_and_16_frames_are_told_with_their_share_of_its_peak(monkeypa
 @pytest.mark.slow
 def test_the_verb_prints_tables_and_the_bound_and_writes_the_figures(tmp_path, capsys, monkeypatch):
     monkeypatch.setattr(bench, "DATA_SECONDS", 0.2)
-    assert bench.main(["recogniser", "--repeats", "1", "--workers", "2", "--json", str(tmp_path / "bench.json")]) == 0
-    figures = json.loads((tmp_path / "bench.json").read_text())
-    for row in figures["networks"]:
-        assert row["parameters"] > 5e5
-        assert row["training_cpu_s"] > row["forward_cpu_s"] > 0
-    for row in figures["data"]:
-        assert row["frames_used"] <= row["frames_decoded"]
-    assert len(figures["bounds"]) == 4
-    assert {"torch", "device", "git", "cores"} <= figures["environment"].keys()
+    assert main(["recogniser", "--repeats", "1", "--workers", "2", "--json", str(tmp_path / "bench.json")]) == 0
+    written = json.loads((tmp_path / "bench.json").read_text())
+    figures = {row["name"]: row["value"] for row in written["figures"]}
+    for kind in ("kinetics", "ssv2"):
+        assert figures[f"{kind}, 8 frames: parameters"] > 5e5
+        both = figures[f"{kind}, 8 frames: forward and backward"]
+        assert both > figures[f"{kind}, 8 frames: forward"] > 0
+    used = [name for name in figures if name.endswith("frames used")]
+    assert len(used) == 2
+    assert all(figures[name] <= figures[name.replace("used", "decoded")] for name in used)
+    assert len(written["bounds"]) == 4
     printed = capsys.readouterr().out
-    assert "GMACs" in printed
+    assert "GMAC" in printed
     assert printed.count("bounds: ") == 4

@@ -6,14 +6,9 @@ import torch
 
 from leaplan.measuring import Figure, Measurement
 from leaplan.planning.bench import add_torch_options
-from leaplan.planning.trie_bench import trie_against_reencoding
-from leaplan.text.causal import Learns, Lora
-from leaplan.text.memory import SEVEN_B, memory_plan
 
 EXAMPLES = "example: leaplan bench language --repeats 3 --json bench.json"
-BATCH, TOKENS = 8, 192  # of the memory plan: a prompt of 100 tokens and a caption of 92
-LORA = Lora(rank=16)
-LEARNS: tuple[Learns, ...] = ("frozen", "lora", "full")
+BATCH, TOKENS, RANK = 8, 192, 16  # of the memory plan: a prompt of 100 tokens and a caption of 92; LoRA
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -23,12 +18,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 def measure(options: argparse.Namespace) -> Measurement:
     """Measure scoring along the trie, and work out the memory of a 7B model."""
+    from leaplan.planning.trie_bench import trie_against_reencoding
+
     torch.set_num_threads(options.threads)
     row = trie_against_reencoding(repeats=options.repeats)
     title = (
         f"first step of {row['windows']} windows, {row['labels']} labels, prompt of {row['prompt_tokens']} tokens, "
         f"Llama of {row['parameters'] / 1e6:.2f} M\nmemory, worked out, not measured: 7B Llama, bfloat16, B = {BATCH}, "
-        f"{TOKENS} tokens, gradient checkpointing, LoRA r={LORA.rank}"
+        f"{TOKENS} tokens, gradient checkpointing, LoRA r={RANK}"
     )
     figures = [
         Figure("scoring: along the trie", row["trie_s"], "s", "lower"),
@@ -41,12 +38,17 @@ def measure(options: argparse.Namespace) -> Measurement:
 
 
 def _memory() -> list[Figure]:
+    """Return what each way of learning keeps in memory."""
+    from leaplan.text.causal import Learns, Lora
+    from leaplan.text.memory import SEVEN_B, memory_plan
+
+    ways: tuple[Learns, ...] = ("frozen", "lora", "full")
     plans = {
         learns: memory_plan(
-            SEVEN_B, lora=LORA, learns=learns, batch=BATCH, tokens=TOKENS, dtype="bfloat16",
+            SEVEN_B, lora=Lora(rank=RANK), learns=learns, batch=BATCH, tokens=TOKENS, dtype="bfloat16",
             gradient_checkpointing=True,
         )
-        for learns in LEARNS
+        for learns in ways
     }  # fmt: skip
     return [
         Figure(f"LLM of 7B, {learns}: {name}", (size / 2**30,), "GiB", "lower")

@@ -4,6 +4,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -58,14 +59,13 @@ def update_results(run: Path, task: str, sections: Mapping[str, Any]) -> dict[st
 
 def environment() -> dict[str, Any]:
     """Return versions, device and commit."""
-    import lightning
     import torch
 
     device = torch.cuda.get_device_name() if torch.cuda.is_available() else platform.processor() or "cpu"
     return {
         "python": platform.python_version(),
         "torch": torch.__version__,
-        "lightning": lightning.__version__,
+        "lightning": version("lightning"),
         "device": device,
         "platform": platform.platform(),
         "git": _commit(),
