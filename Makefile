@@ -8,7 +8,7 @@ SEEDS     ?=
 DEVICES   ?=
 NODES     ?=
 ARGS      ?=
-BENCHES   ?= planner language chat programs recogniser clips
+BENCHES   ?= planner language chat programs recogniser decode
 
 BIN     := $(VENV)/bin
 ROOT    := $(if $(DATA_ROOT),--root $(DATA_ROOT))

@@ -28,7 +28,7 @@ VERBS = {
     "demo": ("leaplan.demo.run", "see it all on the synthetic kitchen, in one go or on a page of your own"),
     "info": ("leaplan.info", "tell versions, devices, decoders and caches, for bug reports"),
     "completion": ("leaplan.completion", "print a script that completes verbs and options in your shell"),
-    "bench": ("leaplan.bench", "measure speed and memory, as ratios within one run"),
+    "bench": ("leaplan.bench", "measure speed and memory, and compare two such measurements"),
 }
 
 EXAMPLES = """examples:

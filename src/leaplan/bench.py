@@ -169,7 +169,8 @@ def print_measurement(measurement: Measurement) -> None:
     table = Table("what", "figure", "repeats", box=None, pad_edge=False)
     table.add_column("beside it" if any(figure.beside for figure in measurement.figures) else "")
     for figure, what in zip(measurement.figures, add_headings(table, measurement.figures), strict=False):
-        table.add_row(what, escape(shown(figure)), _range(figure), escape(figure.beside))
+        value = f"{number(figure.value)} {figure.unit}".rstrip()
+        table.add_row(what, escape(value), _range(figure), escape(figure.beside))
     console = Console(soft_wrap=True)
     console.print(measurement.title, markup=False, highlight=False)
     console.print(table, highlight=False)
@@ -186,11 +187,6 @@ def add_headings(table: Table, figures: Iterable[Figure]) -> Iterator[str]:
             table.add_row(escape(heading))
         last = heading
         yield escape(f"  {what}" if colon else figure.name)
-
-
-def shown(figure: Figure) -> str:
-    """Return value and unit."""
-    return f"{number(figure.value)} {figure.unit}".rstrip()
 
 
 def number(value: float) -> str:

@@ -12,7 +12,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from leaplan.bench import SCHEMA, SUBJECTS, add_headings, shown
+from leaplan.bench import SCHEMA, SUBJECTS, add_headings, number
 from leaplan.errors import DataError
 from leaplan.measuring import Figure
 
@@ -186,16 +186,22 @@ def _common(first: Run, second: Run) -> list[str]:
 
 
 def _print(first: Run, second: Run) -> None:
-    table = Table("what", "before", "after", "after / before", "95 %", "", box=None, pad_edge=False)
+    table = Table("what", "unit", "before", "after", "ratio", "95 %", "", box=None, pad_edge=False)
     same = [name for name in _common(first, second) if first.figures[name].unit == second.figures[name].unit]
     pairs = [(first.figures[name], second.figures[name]) for name in same]
     for (before, after), what in zip(pairs, add_headings(table, (pair[0] for pair in pairs)), strict=False):
         found = ratio_of(before, after)
         ratio = "-" if found.ratio is None else f"{found.ratio:.3f}"
         interval = "-" if found.low is None else f"{found.low:.3f} to {found.high:.3f}"
-        table.add_row(what, *map(escape, (shown(before), shown(after), ratio, interval, found.verdict)))
+        table.add_row(
+            what, escape(after.unit), *map(number, (before.value, after.value)), ratio, interval, found.verdict
+        )
     console = Console(soft_wrap=True)
-    console.print(f"{first.subject}: {first.path}, then {second.path}", markup=False, highlight=False)
+    console.print(
+        f"{first.subject}: before {first.path}, after {second.path}; ratios are after / before",
+        markup=False,
+        highlight=False,
+    )
     console.print(table, highlight=False)
     console.print("Intervals hold what varies within each run; what changes from run to run they do not know.")
     for warning in warnings_of(first, second):
