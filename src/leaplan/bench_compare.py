@@ -186,7 +186,9 @@ def _common(first: Run, second: Run) -> list[str]:
 
 
 def _print(first: Run, second: Run) -> None:
-    table = Table("what", "unit", "before", "after", "ratio", "95 %", "", box=None, pad_edge=False)
+    table = Table("what", box=None, pad_edge=False)
+    for column in ("unit", "before", "after", "ratio", "95 %", ""):
+        table.add_column(column, no_wrap=True)
     same = [name for name in _common(first, second) if first.figures[name].unit == second.figures[name].unit]
     pairs = [(first.figures[name], second.figures[name]) for name in same]
     for (before, after), what in zip(pairs, add_headings(table, (pair[0] for pair in pairs)), strict=False):
