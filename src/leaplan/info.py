@@ -15,7 +15,7 @@ from rich.console import Console
 from rich.markup import escape
 
 import leaplan
-from leaplan.measured import usable_cores
+from leaplan.measuring import usable_cores
 
 LIBRARIES = (
     *("torch", "torchvision", "lightning", "torchmetrics", "transformers", "peft", "timm", "tokenizers", "safetensors"),

@@ -14,7 +14,7 @@ from pathlib import Path
 from leaplan.demo.kitchen import Film, held_out, is_made, kitchen_of
 from leaplan.demo.training import Training, train
 from leaplan.errors import ConfigError, UserError
-from leaplan.measured import usable_cores
+from leaplan.measuring import usable_cores
 
 EXAMPLES = """examples:
   leaplan demo                                     the first time some minutes, then seconds

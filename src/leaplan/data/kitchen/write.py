@@ -20,7 +20,7 @@ from leaplan.data.kitchen.files import (
     write_compact_json,
 )
 from leaplan.errors import DataError
-from leaplan.measured import usable_cores
+from leaplan.measuring import usable_cores
 from leaplan.writing import alone
 
 Progress = Callable[[int, int], None]
