@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from leaplan.__main__ import main
+from leaplan.cli import rank_zero_only, tell_other_nodes
 from tests.small_niv import write_small_niv
 from tests.test_cli import experiment
 
@@ -85,6 +86,17 @@ def files_of(run: Path) -> list[str]:
     """Paths inside a run folder, the events files without their time and process."""
     paths = (str(path.relative_to(run)) for path in run.rglob("*") if path.is_file())
     return sorted("events" if path.startswith("events.") else path for path in paths)
+
+
+@pytest.mark.parametrize(("node", "launched", "rank"), [("0", {}, 0), ("1", {}, 1), ("1", {"RANK": "0"}, 0)])
+def test_what_a_user_starts_on_another_node_is_not_the_first_process(monkeypatch, node, launched, rank):
+    monkeypatch.setattr(rank_zero_only, "rank", 0)
+    for name in ("RANK", "LOCAL_RANK", "SLURM_PROCID"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in {"NODE_RANK": node, **launched}.items():
+        monkeypatch.setenv(name, value)
+    tell_other_nodes()
+    assert rank_zero_only.rank == rank
 
 
 def test_two_processes_write_the_results_of_one(alone, tmp_path):
