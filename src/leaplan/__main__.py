@@ -23,6 +23,7 @@ VERBS = {
     "export": ("leaplan.exporting.verb", "write a trained model as a folder that needs neither run nor dataset"),
     "score": ("leaplan.score", "score anybody's predictions, with intervals and a paired test"),
     "compare": ("leaplan.compare", "compare recognition runs over seeds, with intervals"),
+    "report": ("leaplan.on_runs.report", "show finished runs on one page, which opens from disk"),
     "convert-weights": ("leaplan.recognition.convert", "turn official video weights into safetensors"),
     "configs": ("leaplan.shipped_configs", "list, show and copy the configurations that come with leaplan"),
     "demo": ("leaplan.demo.run", "see it all on the synthetic kitchen, in one go or on a page of your own"),

@@ -80,7 +80,7 @@ def main(argv: list[str]) -> int:
         UserError: Wrong use, a run without scores, or runs of other clips or with another truth.
     """
     options = _parser().parse_args(argv)
-    models = dict(map(_folders, options.models))
+    models = dict(map(labelled_folders, options.models))
     if len(models) < len(options.models):
         raise ConfigError("two models have the same label", "Such as  leaplan compare a=runs/x b=runs/y")
     report = compare_runs(models, options.figure, options.split, Resampling(options.bootstrap, options.seed))
@@ -115,7 +115,7 @@ def compare_runs(
     for name in wanted:
         if name not in PROGRAMS and not PATTERN.fullmatch(name):
             raise ConfigError(f"'{name}' is no figure", f"Such as {FIGURES}")
-    runs = {label: [_read_run(Path(folder), split) for folder in folders] for label, folders in models.items()}
+    runs = {label: [read_run(Path(folder), split) for folder in folders] for label, folders in models.items()}
     return compare(runs, wanted, resampling, strict=figures is not None)
 
 
@@ -137,8 +137,12 @@ def _parser() -> argparse.ArgumentParser:
 # --- runs -------------------------------------------------------------------------------------------
 
 
-def _folders(text: str) -> tuple[str, list[Path]]:
-    """Return label and run folders of "label=runs/a,runs/b-*"."""
+def labelled_folders(text: str) -> tuple[str, list[Path]]:
+    """Return label and run folders of "label=runs/a,runs/b-*".
+
+    Raises:
+        ConfigError: It is not of this form, or a pattern fits no folder.
+    """
     label, _, runs = text.partition("=")
     if not label or not runs:
         raise ConfigError(f"'{text}' is no LABEL=RUN,RUN", "Such as  leaplan compare plain=runs/x programs=runs/y")
@@ -151,7 +155,12 @@ def _folders(text: str) -> tuple[str, list[Path]]:
     return label, list(dict.fromkeys(folders))
 
 
-def _read_run(folder: Path, split: str) -> Run:
+def read_run(folder: Path, split: str) -> Run:
+    """Return a run that recognises or anticipates.
+
+    Raises:
+        DataError: It has no scores of `split`, or they are damaged.
+    """
     path = folder / "predictions" / f"{split}.npz"
     if not path.is_file():
         what = "is not a folder" if not folder.is_dir() else f"has no predictions/{split}.npz"

@@ -29,20 +29,30 @@ def compare(first: Predictions, second: Predictions, resampling: Resampling) -> 
         "samples": len(first.sample_ids),
         "resampled": {"unit": resampling.unit_of(first), "clusters": len(set(clusters))},
         "decodings": {
-            name: _difference(ratios(first, a), ratios(second, b), resampling, clusters)
+            name: difference(ratios(first, a), ratios(second, b), resampling, clusters)
             for name, (a, b) in pairs.items()
         },
     }
 
 
-def _difference(first: Ratios, second: Ratios, resampling: Resampling, clusters: Sequence[str]) -> dict[str, Any]:
+def difference(
+    first: Ratios, second: Ratios, resampling: Resampling, clusters: Sequence[str], whole: bool = True
+) -> dict[str, Any]:
+    """Return second minus first of each figure: value, interval, and p-value of the sign flip of clusters.
+
+    Args:
+        first, second: Of the same samples, success rate first.
+        resampling: How intervals and p-values are made.
+        clusters: Of each sample.
+        whole: Samples are right or wrong, so that McNemar's test can count them; False of means over seeds.
+    """
     change = Ratios(first.names, second.numerators - first.numerators, first.denominators)
     figures = with_intervals(change, clusters, resampling.draws, resampling.seed)
     sums = cluster_sums(change.numerators, clusters)
     p_values, exact = sign_flip_p_value(sums, resampling.permutations, resampling.seed)
     for name, p_value in zip(first.names, p_values, strict=True):
         figures[name] |= {"p_value": float(p_value), "test": f"sign flip, {'exact' if exact else 'random'}"}
-    if len(sums) == len(change.numerators):
+    if whole and len(sums) == len(change.numerators):
         success = change.numerators[:, 0]
         worse, better = int((success < 0).sum()), int((success > 0).sum())
         figures["success_rate"]["mcnemar"] = {
