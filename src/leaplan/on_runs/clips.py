@@ -135,7 +135,7 @@ def confused(recognisers: Sequence[Recognisers]) -> Section:
     return Section(
         "confusions",
         "Confusions",
-        [Table(f"The {LISTED} most frequent", header, rows, how)],
+        [Table(f"The {LISTED} most frequent confusions", header, rows, how, folded=True)],
         [Plot("Classes taken for others", matrices, f"{how} The {CONFUSED} classes confused most.", "model")],
     )
 
@@ -166,6 +166,7 @@ def samples(recognisers: Sequence[Recognisers], at_hand: AtHand, most: int) -> d
     truth = [{kind: _word(words, name) for kind, name in mapping(first[each].get("truth")).items()} for each in ids]
     return {
         "kind": "clips",
+        "anticipates": recognisers[0].seeds[0][0].task == "anticipation",
         "total": len(first),
         "ids": ids,
         "videos": [first[name].get("video") for name in ids],

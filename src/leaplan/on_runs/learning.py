@@ -55,7 +55,7 @@ def circumstances(models: Sequence[Model]) -> Section:
             Cell(f"leaplan {run.results.get('leaplan', '–')}", "\n".join(versions)), str(where.get("git") or "–"),
         ])  # fmt: skip
     caption = "As results.json tells: time is that of training on the device named; memory is that of the process."
-    return Section("circumstances", "Environment and cost", [Table("Environment and cost", header, rows, caption)])
+    return Section("circumstances", "Environment and cost", [Table("", header, rows, caption)])
 
 
 def told_figures(models: Sequence[Model]) -> Section:
@@ -86,7 +86,7 @@ def _whole(value: Any) -> str:
 def in_words(value: Any) -> str:
     """Return a value of a protocol as people read it."""
     if isinstance(value, Mapping):
-        return ", ".join(f"{name.replace('_', ' ')} {in_words(each)}" for name, each in value.items())
+        return ", ".join(f"{name.replace('_', ' ')} {in_words(each)}" for name, each in value.items() if each != "")
     if isinstance(value, list | tuple):
         return " and ".join(map(in_words, value)) if all(isinstance(v, str) for v in value) else str(list(value))
     if isinstance(value, bool):

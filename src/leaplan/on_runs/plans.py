@@ -280,7 +280,7 @@ def confused(planners: Sequence[Planners], names: Sequence[str]) -> Section:
     return Section(
         "confusions",
         "Confusions",
-        [Table(f"The {LISTED} most frequent", ["model", "true step", "planned step", "count"], rows, how)],
+        [Table(f"The {LISTED} most frequent confusions", ["model", "true step", "planned step", "count"], rows, how, folded=True)],
         [Plot("Steps taken for others", matrices, f"{how} The {CONFUSED} classes that are confused most.", "model")],
     )
 

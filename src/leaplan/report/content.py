@@ -9,10 +9,11 @@ NOTHING = "–"
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: what is read first, and in small letters what qualifies it."""
+    """A cell of a table: what is read first, and in small letters what qualifies it; `figure` keeps it from wrapping."""
 
     text: str
     small: str = ""
+    figure: bool = False
 
 
 @dataclass(frozen=True)
@@ -20,16 +21,18 @@ class Table:
     """A table. The first column names the row.
 
     Args:
-        title: Its heading.
+        title: Its heading; "" where the section's says it.
         header: One text per column.
         rows: Of cells; a text is a cell without small letters.
         caption: What it shows, and under which protocol.
+        folded: Shown when asked for, below the plots of its section.
     """
 
     title: str
     header: Sequence[str]
     rows: Sequence[Sequence[Cell | str]]
     caption: str = ""
+    folded: bool = False
 
 
 @dataclass(frozen=True)
@@ -90,20 +93,20 @@ class Group:
 
 def percent(value: float | None, sign: str = "") -> str:
     """Return a fraction in percent with one decimal, "–" for none."""
-    return NOTHING if value is None else f"{100 * value:{sign}.1f}"
+    return NOTHING if value is None else f"{100 * value:{sign}.1f}".replace("-", "\u2212")
 
 
 def figure_cell(figure: Mapping[str, Any] | None, sign: str = "") -> Cell:
     """Return the cell of a figure: its value; the interval, the deviation over seeds and the p-value that it has."""
     if figure is None or figure.get("value") is None:
-        return Cell(NOTHING)
+        return Cell(NOTHING, figure=True)
     small = []
     if figure.get("low") is not None:
         small.append(f"[{percent(figure['low'], sign)}, {percent(figure['high'], sign)}]")
     if figure.get("sd") is not None:
-        small.append(f"± {percent(figure['sd'])} over seeds")
+        small.append(f"± {percent(figure['sd'])}")
     if figure.get("p_value") is not None:
         small.append(f"p = {figure['p_value']:.4f}")
     if figure.get("verdict"):
         small.append(str(figure["verdict"]))
-    return Cell(percent(figure["value"], sign), "\n".join(small))
+    return Cell(percent(figure["value"], sign), "\n".join(small), True)

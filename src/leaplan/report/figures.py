@@ -88,6 +88,7 @@ def share_bars(shares: Mapping[str, tuple[int, int]]) -> Figure:
         "data": [trace],
         "layout": {
             "height": 90 + 20 * len(names),
+            "margin": {"l": 50, "r": 34, "t": 10, "b": 40},
             "xaxis": {"range": [0, 1], "tickformat": ".0%"},
             "yaxis": _named_axis(names),
         },
@@ -102,12 +103,12 @@ def matrix(names: Sequence[str], counts: Sequence[Sequence[float]], rows: str, c
         "y": list(range(len(names))), "customdata": told, "colorscale": "page", "xgap": 1, "ygap": 1,
         "hovertemplate": "%{customdata}: %{z:.3~g}<extra></extra>", "colorbar": {"thickness": 10, "len": 0.6},
     }  # fmt: skip
-    vertical = {**_named_axis(names), "autorange": "reversed", "title": {"text": rows}}
+    vertical = {**_named_axis(names), "autorange": "reversed", "title": {"text": rows, "standoff": 14}}
     return {
         "data": [trace],
         "layout": {
             "height": 200 + 24 * len(names),
-            "xaxis": {**_named_axis(names), "tickangle": -60, "title": {"text": columns}},
+            "xaxis": {**_named_axis(names), "tickangle": -60, "title": {"text": columns, "standoff": 14}},
             "yaxis": vertical,
         },
     }

@@ -3,6 +3,7 @@
 import base64
 import gzip
 import json
+import re
 from collections.abc import Sequence
 from datetime import datetime
 from importlib.resources import files
@@ -35,6 +36,7 @@ def render(title: str, groups: Sequence[Group]) -> str:
         title=title,
         groups=groups,
         cell=lambda value: value if isinstance(value, Cell) else Cell(value),
+        breakable=breakable,
         place=lambda plot: places[id(plot)],
         version=leaplan.__version__,
         made=datetime.now().strftime("%d %B %Y, %H:%M"),
@@ -43,6 +45,11 @@ def render(title: str, groups: Sequence[Group]) -> str:
         content=Markup(script_json(content)),
         plotly=Markup(plotly_source() if plots else ""),
     )
+
+
+def breakable(text: str) -> str:
+    """Return `text` with places where a name such as "plan_captaincook4d-t3" may go on in the next line."""
+    return re.sub(r"(?<=\w)([-_/])(?=\w)", "\\1\u200b", text)
 
 
 def script_json(content: Any) -> str:

@@ -40,8 +40,9 @@ function clipCard(data, at, state) {
     make("div", { class: "guess" }, make("span", { class: `bar ${isTrue(head, name) ? "true" : ""}`, hue: hueOf(name), style: `--share: ${100 * share}%` }, data.names[name]),
       make("span", { class: "number" }, percent(share))))]);
   const pictures = data.pictures?.[data.ids[at]];
+  const shown = data.anticipates ? "What is seen before the action." : "";
   const left = make("div", {}, pictures && make("div", { class: "frames" }, pictures.map((each, n) => make("img", { src: each, alt: `frame ${n + 1}`, loading: "lazy" }))),
-    make("div", { class: "guesses" }, guesses));
+    pictures && shown && make("small", {}, shown), make("div", { class: "guesses" }, guesses));
   const program = data.of === undefined || data.of[at] === null ? null : data.programs[data.of[at]];
   if (!program) return [make("div", { class: "clip alone" }, left)];
   const right = make("div", {}, make("h4", { class: "legend" }, `Its program in ${data.programs_from}, which is not predicted`), programCard(program));
@@ -56,6 +57,9 @@ function programCard(program) {
   return make("div", {}, parts);
 }
 
+// Long calls go on in the next line after a bracket or an underscore.
+function foldable(call) { return call.replace(/([(_])/g, "$1\u200b"); }
+
 // Sub-actions from left to right, a row per condition: lit while it holds. Programs tell an order, no times.
 function conditionsAlong(program) {
   const columns = program.actions.length;
@@ -64,11 +68,11 @@ function conditionsAlong(program) {
   const cells = [], heads = [];
   track.append(make("div", { class: "name" }));
   program.actions.forEach((action, at) => {
-    heads.push(make("button", { type: "button", class: "action", hue: hueOf(at + 3), onclick: () => light(at), onmouseenter: () => light(at) }, action));
+    heads.push(make("button", { type: "button", class: "action", hue: hueOf(at + 3), onclick: () => light(at), onmouseenter: () => light(at) }, foldable(action)));
     track.append(heads[at]);
   });
   program.conditions.forEach((condition, row) => {
-    track.append(make("div", { class: "name" }, condition));
+    track.append(make("div", { class: "name" }, foldable(condition)));
     for (let at = 0; at < columns; at += 1) {
       const value = program.holds[row][at + 1], needed = program.needs[at].includes(row);
       const kind = value === 1 ? "holds" : value === 0 ? "not" : "";
@@ -88,8 +92,9 @@ function conditionsAlong(program) {
     told.textContent = `${now + 1} of ${columns}: ${program.actions[now]}. ${changed.length ? `Then: ${changed.join(", ")}.` : "Nothing changes."}`;
   }
   light(0);
-  return make("div", { class: "along" }, make("div", { class: "wide-scroll" }, track), columns > 1 ? range : "", told,
-    program.truncated ? make("p", { class: "legend" }, "Longer programs are cut here.") : "");
+  const legend = "Filled: holds after the sub-action. Framed: must hold before it. Faint: not known. An order, not times."
+    + (program.truncated ? " Later sub-actions are left out." : "");
+  return make("div", { class: "along" }, make("div", { class: "wide-scroll" }, track), columns > 1 ? range : "", told, make("p", { class: "legend" }, legend));
 }
 
 // A folder of programs: the browser asks for words, and whether there is a valid program.

@@ -44,9 +44,18 @@ function planCard(data, at, state, outcome) {
   const ribbons = make("div", { class: "ribbons" }, ribbon("true", data.names, truth, null),
     plan ? ribbon(outcome.sure === null ? state.decoding : `${state.decoding}, ${percent(outcome.sure)}`, data.names, plan, truth) : "");
   const body = [make("div", { class: "strip" }, pictures && frame(pictures[0], "start"), ribbons, pictures && frame(pictures[1], "goal"))];
-  if (run.sentence[at]) body.push(make("p", { class: "sentence" }, `The language model wrote: ${run.sentence[at]}`));
+  if (run.sentence[at]) body.push(make("p", { class: "sentence" }, "The language model wrote: ", written(run.sentence[at])));
   body.push(later("Alternatives, other decodings and runs", () => moreOf(data, at, state)));
   return body;
+}
+
+// A list of steps is read as one; other text stays as it was written.
+function written(sentence) {
+  try {
+    const steps = JSON.parse(sentence);
+    if (Array.isArray(steps) && steps.every((step) => typeof step === "string")) return steps.map((step) => `“${step}”`).join(" → ");
+  } catch { /* free text */ }
+  return sentence;
 }
 
 // Details whose content is made when they are opened.
