@@ -76,9 +76,9 @@ def _figures(report: Mapping[str, Any], scored: Mapping[str, Sequence[compare.Ru
         rows.append([Cell(label, f"{count} seeds" if count > 1 else "one seed"), *cells])
     left_out = f"; {report['left_out']:,} clips that not all runs have are left out" if report["left_out"] else ""
     caption = (
-        f"Percent, of {report['clips']:,} clips of {report['videos']:,} videos{left_out}. In brackets the 95 % interval "
-        f"of {report['bootstrap']} draws of whole videos; ± the sample deviation over seeds. An action's score is the "
-        "product of verb and noun, as EPIC-KITCHENS counts. Obj, S-Verb, F1 and edit are of action programs, from "
+        f"Percent, of {report['clips']:,} clips of {report['videos']:,} videos{left_out}. In brackets the 95 % "
+        f"interval of {report['bootstrap']} draws of whole videos; ± the sample deviation over seeds. An action's "
+        "score is the product of verb and noun, as EPIC-KITCHENS counts. Obj, S-Verb, F1 and edit are of action programs, from "
         "results.json, which tells no clips and so no interval."
     )
     return Table("Figures", ["model", *(HEADINGS[name] for name in shown)], rows, caption)
@@ -107,7 +107,7 @@ def _subsets(models: Sequence[Model]) -> list[Plot]:
                     series.setdefault(model.label, {})[f"{kind}, {title}"] = bar
     if not any(name.endswith(("persons", "classes")) for values in series.values() for name in values):
         return []
-    caption = "Top-1 accuracy of all clips, of persons whom training did not show, and of rare classes; mean over seeds."
+    caption = "Top-1 accuracy of all clips, of persons whom training did not show, of rare classes; mean over seeds."
     return [Plot("Rare classes and unseen persons", {"": figures.bars(series, "top-1 accuracy")}, caption)]
 
 

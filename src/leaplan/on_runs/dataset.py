@@ -121,7 +121,7 @@ def _data_module(run: RunFolder, root: str) -> VideoDataModule:
         view["init_args"] = {**view.get("init_args", {}), "horizon": run.config.get("horizon", 3)}
     settings["view"] = view
     parsed = parser.parse_object({"data": {**config, "init_args": settings}})
-    built: VideoDataModule = parser.instantiate_classes(parsed).data
+    built: VideoDataModule = parser.instantiate(parsed).data
     return built
 
 

@@ -137,15 +137,14 @@ def read_lines(run: RunFolder) -> dict[str, Mapping[str, Any]]:
     if path is None:
         return {}
     found: dict[str, Mapping[str, Any]] = {}
-    try:
-        with path.open(encoding="utf-8") as file:
-            for number, line in enumerate(file, start=1):
-                if line.strip():
-                    content = json.loads(line, parse_constant=_refuse)
-                    found[str(content["sample_id"])] = content
-    except (ValueError, KeyError, TypeError) as error:
-        hint = f"Make it again:  {run.command}"
-        raise DataError(f"{path}, line {number}: this is no prediction ({error!r})", hint) from error
+    for number, line in enumerate(path.read_bytes().splitlines(), start=1):
+        if line.strip():
+            try:
+                content = json.loads(line, parse_constant=_refuse)
+                found[str(content["sample_id"])] = content
+            except (ValueError, KeyError, TypeError) as error:
+                what = f"{path}, line {number}: this is no prediction ({error!r})"
+                raise DataError(what, f"Make it again:  {run.command}") from error
     if not found:
         raise DataError(f"{path} holds no predictions", f"Make it again:  {run.command}")
     return found

@@ -91,7 +91,9 @@ def read_planners(models: Sequence[Model], records: Mapping[str, Mapping[str, An
         if seeds:
             planners = Planners(model.label, tuple(seeds))
             if not planners.decodings:
-                raise DataError(f"the seeds of {model.label} have no decoding in common", "Give each a label of its own")
+                raise DataError(
+                    f"the seeds of {model.label} have no decoding in common", "Give each a label of its own"
+                )
             found.append(planners)
     return found
 
@@ -132,7 +134,7 @@ def _with_deviation(
         return figure
     values = [seed_figures([file], decoding, Resampling(draws=1)).get(name, {}).get("value") for file in model.files]
     known = [value for value in values if value is not None]
-    return figure | {"sd": mean_and_deviation(known)[1]} if len(known) > 1 else figure
+    return {**figure, "sd": mean_and_deviation(known)[1]} if len(known) > 1 else figure
 
 
 def _paired(planners: Sequence[Planners], resampling: Resampling) -> Table:
@@ -195,7 +197,8 @@ def _named(model: Planners) -> str:
 def position_accuracy(model: Planners, resampling: Resampling) -> dict[int, Interval]:
     """Return the share of right steps at each position from 1 on, averaged over seeds, with intervals over videos."""
     first = model.files[0]
-    common = [name for name in first.sample_ids if all(name in set(file.sample_ids) for file in model.files)]
+    shared = set.intersection(*(set(file.sample_ids) for file in model.files))
+    common = [name for name in first.sample_ids if name in shared]
     right = []
     for file in model.files:
         place = {name: row for row, name in enumerate(file.sample_ids)}
@@ -276,11 +279,12 @@ def confused(planners: Sequence[Planners], names: Sequence[str]) -> Section:
         matrices[model.label] = figures.matrix(named, counting.square(mean, classes), "true step", "planned step")
         for (true, said), count in counting.ranked(mean)[:LISTED]:
             rows.append([model.label, names[true], names[said], f"{count:.3g}"])
+    title, header = f"The {LISTED} most frequent confusions", ["model", "true step", "planned step", "count"]
     how = "Counts at the same position of a plan, mean over seeds; right steps are left out."
     return Section(
         "confusions",
         "Confusions",
-        [Table(f"The {LISTED} most frequent confusions", ["model", "true step", "planned step", "count"], rows, how, folded=True)],
+        [Table(title, header, rows, how, folded=True)],
         [Plot("Steps taken for others", matrices, f"{how} The {CONFUSED} classes that are confused most.", "model")],
     )
 
@@ -288,9 +292,7 @@ def confused(planners: Sequence[Planners], names: Sequence[str]) -> Section:
 # --- samples
 
 
-def samples(
-    planners: Sequence[Planners], at_hand: AtHand, names: Sequence[str], most: int
-) -> dict[str, Any]:
+def samples(planners: Sequence[Planners], at_hand: AtHand, names: Sequence[str], most: int) -> dict[str, Any]:
     """Return windows and plans as the page's browser takes them, at most `most` plans of all seeds together.
 
     Where there are more, the surest mistakes of the first model are kept, and evenly spaced others.

@@ -9,7 +9,7 @@ NOTHING = "–"
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell of a table: what is read first, and in small letters what qualifies it; `figure` keeps it from wrapping."""
+    """A cell of a table: what is read first, and in small letters what qualifies it; a `figure` is not wrapped."""
 
     text: str
     small: str = ""

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import pairwise
 from typing import Any, TypeVar
 
 Class = TypeVar("Class", int, str)
@@ -48,7 +49,7 @@ def transitions(orders: Iterable[tuple[int, Sequence[int]]]) -> dict[int, dict[s
         for place, step in enumerate(steps):
             share = place / max(1, len(steps) - 1)
             places.setdefault(task, {}).setdefault(step, []).append(share)
-        edges.setdefault(task, Counter()).update(zip(steps, steps[1:], strict=False))
+        edges.setdefault(task, Counter()).update(pairwise(steps))
     return {
         task: {
             "steps": sorted(found, key=lambda step: (sum(found[step]) / len(found[step]), step)),

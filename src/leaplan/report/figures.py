@@ -24,7 +24,7 @@ class Interval(NamedTuple):
 class Bin(NamedTuple):
     """A bar of a reliability diagram: how many plans, what they claimed on average, and how many came true."""
 
-    count: int
+    plans: int
     claimed: float
     true: float
 
@@ -119,7 +119,7 @@ def reliability(series: Mapping[str, Sequence[Bin]]) -> Figure:
 
     The size of a mark tells how many plans it stands for; on the dashed line claims are right.
     """
-    most = max((each.count for bins in series.values() for each in bins), default=1)
+    most = max((each.plans for bins in series.values() for each in bins), default=1)
     diagonal = {
         "type": "scatter", "mode": "lines", "x": [0, 1], "y": [0, 1], "showlegend": False, "hoverinfo": "skip",
         "line": {"dash": "dash", "color": GREY, "width": 1},
@@ -128,9 +128,9 @@ def reliability(series: Mapping[str, Sequence[Bin]]) -> Figure:
     for place, (label, bins) in enumerate(series.items()):
         data.append({
             "type": "scatter", "mode": "lines+markers", "name": label, "x": [each.claimed for each in bins],
-            "y": [each.true for each in bins], "customdata": [each.count for each in bins],
+            "y": [each.true for each in bins], "customdata": [each.plans for each in bins],
             "line": {"color": colour(place), "width": 1.5},
-            "marker": {"size": [6 + 20 * (each.count / most) ** 0.5 for each in bins], "opacity": 0.75},
+            "marker": {"size": [6 + 20 * (each.plans / most) ** 0.5 for each in bins], "opacity": 0.75},
             "hovertemplate": "claimed %{x:.1%}, came true %{y:.1%}, %{customdata} plans"
             f"<extra>{_plain(label)}</extra>",
         })  # fmt: skip

@@ -6,6 +6,7 @@ import json
 import re
 from collections.abc import Sequence
 from datetime import datetime
+from functools import cache
 from importlib.resources import files
 from typing import Any
 
@@ -58,6 +59,7 @@ def script_json(content: Any) -> str:
     return text.replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
 
 
+@cache
 def plotly_source() -> str:
     """Return plotly's script, compressed, in base64: the page unpacks it when the first plot comes into view."""
     from plotly.offline import get_plotlyjs
