@@ -1,9 +1,12 @@
+# ruff: noqa: E501, a row of a table is a line
 """Where each command of README and docs is run: here (RUN), in another test (ELSEWHERE), or not, and why (NEEDS).
 
 Patterns are searched for in the command's words. The first table that fits counts, so RUN should be precise.
 """
 
-CI = "trains for minutes; .ci/run runs `make train-planllm`, `make train-leap` and `make demo`, which train the same way"
+CI = (
+    "trains for minutes; .ci/run runs `make train-planllm`, `make train-leap` and `make demo`, which train the same way"
+)
 DATA = "needs a dataset that cannot be distributed; the command is parsed, and small data take the same path in tests"
 
 RUN = (

@@ -34,7 +34,11 @@ def parse_only(monkeypatch, tmp_path):
 
     def stop(self, *args, **kwargs):
         namespace, rest = understand(self, *args, **kwargs)
-        if self.prog.startswith("leaplan") and " " not in self.prog.removeprefix("leaplan ") and set(vars(namespace)) != {"subject"}:
+        if (
+            self.prog.startswith("leaplan")
+            and " " not in self.prog.removeprefix("leaplan ")
+            and set(vars(namespace)) != {"subject"}
+        ):
             if rest and self.prog != "leaplan study":  # it passes the rest on to `fit`
                 self.error(f"unrecognized arguments: {' '.join(rest)}")
             raise Parsed
@@ -78,7 +82,11 @@ def known_to_test_configs(words: list[str]) -> bool:
     """Whether this is the first line of an experiment, which tests/test_configs.py parses."""
     name = words[2] if words[:2] == ["fit", "--config"] else ""
     path = REPOSITORY / name
-    return bool(name) and path.is_file() and path.read_text(encoding="utf-8").splitlines()[0] == f"# leaplan {' '.join(words)}"
+    return (
+        bool(name)
+        and path.is_file()
+        and path.read_text(encoding="utf-8").splitlines()[0] == f"# leaplan {' '.join(words)}"
+    )
 
 
 def test_every_command_is_understood(parse_only, capsys):
@@ -175,7 +183,11 @@ def test_functions_and_tests_that_pages_name_exist():
     references = 0
     for page in PAGES:
         for name, what in re.findall(r"`([\w./-]+\.py):([\w.]+)`", page.read_text(encoding="utf-8")):
-            places = [REPOSITORY / root / name for root in ("src/leaplan", "tests", ".") if (REPOSITORY / root / name).is_file()]
+            places = [
+                REPOSITORY / root / name
+                for root in ("src/leaplan", "tests", ".")
+                if (REPOSITORY / root / name).is_file()
+            ]
             assert places, f"{page.name}: no file {name}"
             assert any(what in defined(place) for place in places), f"{page.name}: {name} has no {what}"
             references += 1
@@ -203,7 +215,8 @@ def test_dotted_names_that_pages_name_exist():
             found = [(REPOSITORY / "src" / path, rest) for path, rest in files if (REPOSITORY / "src" / path).is_file()]
             path, rest = found[0] if found else (REPOSITORY, [name])
             text = path.read_text(encoding="utf-8") if path.is_file() else ""
-            assert path.is_file() and all(re.search(rf"\b{each}\b", text) for each in rest[:1]), f"{page.name}: {name}"
+            assert path.is_file(), f"{page.name}: {name}"
+            assert all(re.search(rf"\b{each}\b", text) for each in rest[:1]), f"{page.name}: {name}"
 
 
 def test_links_lead_somewhere():
@@ -223,7 +236,13 @@ def test_the_index_has_every_page_and_the_readme_leads_to_it():
 
 
 def test_counts_of_the_data_page_are_those_that_data_are_checked_against():
-    names = {"CrossTask": "crosstask", "COIN": "coin", "NIV": "niv", "EPIC-KITCHENS-100": "epic_kitchens", "CaptainCook4D": "captaincook4d"}
+    names = {
+        "CrossTask": "crosstask",
+        "COIN": "coin",
+        "NIV": "niv",
+        "EPIC-KITCHENS-100": "epic_kitchens",
+        "CaptainCook4D": "captaincook4d",
+    }
     told = {}
     for row in (REPOSITORY / "docs" / "data.md").read_text(encoding="utf-8").splitlines():
         cells = [cell.strip() for cell in row.strip("|").split("|")]
@@ -247,9 +266,15 @@ def test_the_worked_example_is_what_the_functions_give():
 
     page = (REPOSITORY / "docs" / "results.md").read_text(encoding="utf-8")
     given: dict = {}
-    exec(re.search(r"```python\n(true = .*?)```", page, re.DOTALL)[1], given)  # noqa: S102, two lists
+    exec(re.search(r"```python\n(true = .*?)```", page, re.DOTALL)[1], given)
     plan, true = torch.tensor(given["plan"]), torch.tensor(given["true"])
-    cases = [(plan, true, 1), (plan, true, 2), (plan, true, 4), (plan.flip(0), true.flip(0), 4), (10 - plan, 10 - true, 4)]
+    cases = [
+        (plan, true, 1),
+        (plan, true, 2),
+        (plan, true, 4),
+        (plan.flip(0), true.flip(0), 4),
+        (10 - plan, 10 - true, 4),
+    ]
     rows = {
         "SR": [success_rate(p, t) for p, t, _ in cases],
         "mAcc": [mean_accuracy(p, t) for p, t, _ in cases],

@@ -6,10 +6,12 @@ from pathlib import Path
 import pytest
 
 PACKAGE = Path(__file__).parents[1] / "src" / "leaplan"
-GROUND = {"errors", "measuring", "records", "writing"}
+GROUND = {"errors", "interrupts", "measuring", "options", "records", "writing"}
 ALLOWED = {
     "errors": set(),
+    "interrupts": set(),
     "measuring": set(),
+    "options": set(),
     "records": set(),
     "writing": set(),
     "text": GROUND,

@@ -10,8 +10,9 @@ from statistics import median
 import torch
 
 from leaplan.errors import DataError
-from leaplan.extract_features import add_encoder, count, encoder_of
+from leaplan.extract_features import add_encoder, encoder_of
 from leaplan.measuring import Better, Figure, Measurement
+from leaplan.options import at_least_one
 from leaplan.video.extraction.bench import FILMS, Extraction, extract_bench, made_films
 from leaplan.video.extraction.decoding import Reading
 from leaplan.video.extraction.worker import batch_of
@@ -29,10 +30,10 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("--videos", nargs="+", type=Path, default=[], metavar="FILE", help="default: films made for it")
     add("--film", choices=list(FILMS), default="320p", help="which film to make (default 320p)")
-    add("--films", type=count, default=4, help="how many of 20 s (default 4)")
-    add("--batch", type=count, metavar="N", help="rows encoded at once")
-    add("--decoders", type=count, default=1, metavar="N", help="videos decoded at once (default 1)")
-    add("--repeats", type=count, default=3, metavar="N", help="how often to extract all of them (default 3)")
+    add("--films", type=at_least_one, default=4, help="how many of 20 s (default 4)")
+    add("--batch", type=at_least_one, metavar="N", help="rows encoded at once")
+    add("--decoders", type=at_least_one, default=1, metavar="N", help="videos decoded at once (default 1)")
+    add("--repeats", type=at_least_one, default=3, metavar="N", help="how often to extract all of them (default 3)")
     add("--project", type=float, metavar="HOURS", help="tell what so many hours of such video would take, as measured")
 
 

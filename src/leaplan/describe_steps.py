@@ -6,8 +6,9 @@ from pathlib import Path
 
 from leaplan.describing import Job, dry_run, run, shown, summary
 from leaplan.errors import ConfigError, UserError
+from leaplan.options import at_least_one, whole
 from leaplan.records import Annotations
-from leaplan.text.chat.options import add_model_options, positive, settings_of
+from leaplan.text.chat.options import add_model_options, settings_of
 from leaplan.text.describe import steps_of
 from leaplan.text.described_file import DescribedFile
 
@@ -76,9 +77,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--protocol", help="split protocol whose files are read (default: the first that is there)")
     parser.add_argument("--out", type=Path, metavar="FILE", help=".json or .json.gz, in the layout of SCHEMA")
     parser.add_argument("--overwrite", action="store_true", help="describe anew what FILE holds already")
-    parser.add_argument("--limit", type=positive, metavar="N", help="the first N steps only")
+    parser.add_argument("--limit", type=at_least_one, metavar="N", help="the first N steps only")
     parser.add_argument(
-        "--repairs", type=_count, default=1, metavar="N",
+        "--repairs", type=whole, default=1, metavar="N",
         help="send an answer that cannot be used back N times (default 1)",
     )  # fmt: skip
     parser.add_argument("--dry-run", action="store_true", help="tell requests, tokens and price, and send nothing")
@@ -86,13 +87,6 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quiet", action="store_true", help="no progress")
     add_model_options(parser.add_argument_group("language model"), "for FILE", max_tokens=800, concurrency=32)
     return parser
-
-
-def _count(text: str) -> int:
-    value = int(text)
-    if value < 0:
-        raise argparse.ArgumentTypeError(f"{value} is not at least 0")
-    return value
 
 
 def _read(dataset: str, root: Path | None, protocol: str | None) -> Annotations:

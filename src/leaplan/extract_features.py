@@ -10,7 +10,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from leaplan.errors import ConfigError, UserError
-from leaplan.video.extraction.launch import Speaker, interruptible, run_processes, threads_each
+from leaplan.interrupts import interruptible
+from leaplan.options import above_zero, at_least_one, pair
+from leaplan.video.extraction.launch import Speaker, run_processes, threads_each
 from leaplan.video.extraction.manifest import VideoFile, read_manifest
 from leaplan.video.extraction.outcomes import Outcome, Tally
 from leaplan.video.extraction.progress import Progress, spoken
@@ -227,7 +229,7 @@ def _parser() -> argparse.ArgumentParser:
     add = parser.add_argument
     add("--videos", nargs="+", required=True, metavar="PATH", help="folder, files, patterns, or a .txt or .csv list")
     add("--out", type=Path, required=True, metavar="FOLDER", help="where the features go")
-    add("--frame-rate", type=_positive, metavar="F", help="of videos that are folders or tars of pictures")
+    add("--frame-rate", type=above_zero, metavar="F", help="of videos that are folders or tars of pictures")
     add("--overwrite", action="store_true", help="replace features that were extracted with other settings")
     add("--retry-broken", action="store_true", help="try videos again that were found broken")
     add("--dry-run", action="store_true", help="list the videos of this shard, and do nothing")
@@ -244,7 +246,7 @@ def add_encoder(group: Any) -> None:
     add = group.add_argument
     add("--encoder", required=True, metavar="NAME", help=f"{', '.join(ENCODERS)}, or MODULE:FUNCTION of your own")
     add("--weights", metavar="FILE", help="of the encoder")
-    add("--set", type=_pair, action="append", default=[], metavar="KEY=VALUE", help="another argument of the encoder")
+    add("--set", type=pair, action="append", default=[], metavar="KEY=VALUE", help="another argument of the encoder")
     add("--precision", choices=("fp32", "bf16", "fp16"), default="fp32", help="of the network (default fp32)")
     add("--device", default="cpu", help="cpu (default), cuda, cuda:1, mps")
 
@@ -268,34 +270,10 @@ def _add_arrays(group: Any) -> None:
 
 def _add_work(group: Any) -> None:
     add = group.add_argument
-    add("--batch", type=count, metavar="N", help="rows encoded at once (default: 64 frames, and 4 rows at least)")
-    add("--decoders", type=count, default=1, metavar="N", help="videos decoded at once by a worker (default 1)")
-    add("--timeout", type=_positive, default=120.0, metavar="S", help="seconds for a run of frames (default 120)")
+    add("--batch", type=at_least_one, metavar="N", help="rows encoded at once (default: 64 frames, at least 4 rows)")
+    add("--decoders", type=at_least_one, default=1, metavar="N", help="videos decoded at once by a worker (default 1)")
+    add("--timeout", type=above_zero, default=120.0, metavar="S", help="seconds for a run of frames (default 120)")
     add("--shard", default="0/1", metavar="i/n", help="do part i, from 0, of n disjoint parts")
     add("--launcher", choices=("local", "ray"), default="local", help="who runs the workers")
-    add("--workers", type=count, default=1, metavar="N", help="processes, or actors of Ray (default 1)")
+    add("--workers", type=at_least_one, default=1, metavar="N", help="processes, or actors of Ray (default 1)")
     add("--events", action="store_true", help=argparse.SUPPRESS)  # a worker tells the process that started it
-
-
-def _positive(text: str) -> float:
-    value = float(text)
-    if not value > 0:
-        raise argparse.ArgumentTypeError(f"{text} is not positive")
-    return value
-
-
-def count(text: str) -> int:
-    """Return a whole number that is at least 1."""
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
-    return value
-
-
-def _pair(text: str) -> tuple[str, Any]:
-    import yaml
-
-    key, equals, value = text.partition("=")
-    if not equals or not key:
-        raise argparse.ArgumentTypeError(f"{text!r} is not of the form KEY=VALUE")
-    return key, yaml.safe_load(value)

@@ -22,6 +22,8 @@ import yaml
 
 from leaplan.cli import FREE_TO_CHANGE, flat
 from leaplan.errors import ConfigError, DataError, UserError
+from leaplan.interrupts import interruptible
+from leaplan.options import at_least_one
 from leaplan.planning.score import read_predictions
 from leaplan.planning.scoring.figures import Resampling
 from leaplan.planning.scoring.over_seeds import success_difference
@@ -136,7 +138,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--config", type=_file, action="append", required=True, help="the experiment; then overlays")
     parser.add_argument("--seeds", type=int, nargs="+", metavar="S", help="default: that of the experiment")
     parser.add_argument("--horizons", type=int, nargs="+", metavar="T", help="default: that of the experiment")
-    parser.add_argument("--jobs", type=_positive, default=1, metavar="N", help="runs at a time (default 1)")
+    parser.add_argument("--jobs", type=at_least_one, default=1, metavar="N", help="runs at a time (default 1)")
     parser.add_argument("--runs", type=Path, default=Path("runs"), help="folder of all runs (default runs)")
     parser.add_argument("--final", choices=["test", "val"], default="test", help="split of the figures (default test)")
     parser.add_argument("--dry-run", action="store_true", help="print the commands only")
@@ -145,13 +147,6 @@ def _parser() -> argparse.ArgumentParser:
 
 def _file(given: str) -> Path:
     return Path(config_file(given))
-
-
-def _positive(text: str) -> int:
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
-    return value
 
 
 # --- planning ---------------------------------------------------------------------------------------------------
@@ -317,21 +312,14 @@ def start(run: Run, alone: bool) -> "subprocess.Popen[bytes]":
 @contextmanager
 def _killing(active: Mapping[Run, tuple["subprocess.Popen[bytes]", float]]) -> Iterator[None]:
     """Let no run outlive the study, also if a signal ends it. A run continues from its last checkpoint."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    heard = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]  # nohup ignores
-    before = {number: signal.signal(number, interrupt) for number in heard}
-    try:
-        yield
-    finally:
-        for process, _ in active.values():
-            with suppress(ProcessLookupError, PermissionError):  # it may have ended meanwhile
-                os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        for number, handler in before.items():
-            signal.signal(number, handler)
+    with interruptible():
+        try:
+            yield
+        finally:
+            for process, _ in active.values():
+                with suppress(ProcessLookupError, PermissionError):  # it may have ended meanwhile
+                    os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
 
 
 def outcome(run: Run, code: int) -> tuple[str, str]:

@@ -170,6 +170,15 @@ def test_the_last_frame_stands_for_half_a_second_after_the_end(plain):
         assert number_in(video.frames_at([0.5])[0]) == 12  # still usable
 
 
+def test_a_video_that_slows_down_at_its_end_lasts_until_its_last_frame_was_shown(tmp_path):
+    """An MP4 header adds up durations in the order of decoding, which is too short for reordered frames."""
+    path = make_video(tmp_path / "slow.mp4", options=B_FRAMES, ticks=lambda n: n * 512 + 2000 * max(0, n - 140))
+    last = sequential_truth(path)[0][-1]
+    with open_video(path) as video:
+        assert last < video.duration == pytest.approx(last + 2512 / 12800)
+        assert [number_in(frame) for frame in video.frames_at([0.0, video.duration])] == [0, 149]
+
+
 def test_reading_on_needs_no_second_decoding(videos, monkeypatch):
     path, _, _ = videos("h264, one key frame, mp4")
     frames = PyAVFrames(path)

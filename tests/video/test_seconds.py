@@ -41,6 +41,24 @@ def test_a_row_of_s3d_is_the_video_embedding_of_its_clip(s3d):
     assert torch.equal(s3d.encode(clips[1:2]), rows[1:2])  # to the last bit, whatever else is in the batch
 
 
+@pytest.mark.parametrize(("rate", "moved"), [(4.0, 4), (4.0, 3), (2.5, 4), (3.0, 3), (6.0, 6), (8.0, 8)])
+def test_what_clips_share_with_the_one_before_changes_no_row(rate, moved):
+    encoder = S3DSeconds(frames=8, rate=rate, size=32, short_side=36, allow_random=True)
+    film = noise(8 + 4 * moved, 3, 32, 32)
+    clips = torch.stack([film[moved * second : moved * second + 8] for second in range(5)])
+    clips[3, -1] += 1  # a clip that is not what follows
+    assert torch.allclose(encoder.encode(clips), torch.cat([encoder.encode(clip[None]) for clip in clips]), atol=1e-6)
+
+
+def test_s3d_shares_the_first_layers_among_clips_a_second_apart(monkeypatch):
+    encoder, steps = S3DSeconds(frames=8, rate=4.0, size=32, short_side=36, allow_random=True), []
+    early = encoder.network.early
+    monkeypatch.setattr(encoder.network, "early", lambda cells: steps.append(cells.shape[1]) or early(cells))
+    film = noise(16, 3, 32, 32)
+    encoder.encode(torch.stack([film[:8], film[4:12], film[8:], film[:8]]))
+    assert steps == [4, 3, 3, 4]  # of two frames each; the last step of a clip saw nothing after it
+
+
 def test_s3d_says_all_that_decides_its_numbers(tmp_path, s3d):
     save_file(s3d.network.state_dict(), tmp_path / "s3d.safetensors")
     loaded = S3DSeconds(tmp_path / "s3d.safetensors", frames=8, rate=2.5, size=32, short_side=36)

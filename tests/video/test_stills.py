@@ -57,6 +57,15 @@ def test_a_time_one_frame_off_gives_the_last_picture_and_a_later_one_is_an_error
             video.frames_at([62.5 / 60])
 
 
+def test_at_a_low_rate_the_last_picture_stands_for_half_a_second_only(tmp_path):
+    folder = write_pictures(tmp_path / "frames", [1, 2, 3])
+    with open_video(folder, frame_rate=0.5) as video:
+        assert video.duration == 8.0
+        assert [number_in(frame) for frame in video.frames_at([7.9, 8.4])] == [3, 3]
+        with pytest.raises(DataError, match=r"beyond the video: it ends at 8\.00 s"):
+            video.frames_at([8.6])
+
+
 def test_a_missing_picture_is_replaced_by_a_neighbour_and_a_gap_is_an_error(tmp_path):
     folder = write_pictures(tmp_path / "frames", [1, 2, 4, 9])
     with open_video(folder, frame_rate=10.0) as video:

@@ -134,8 +134,8 @@ class Features:
                 window = windows[position]
                 if self._second(window.start_time) >= 0 and self._second(window.goal_time) < len(array):
                     seen[position] = (
-                        self._look(array, window.start_time, self.start_seconds),
-                        self._look(array, window.goal_time, self.goal_seconds),
+                        self.around(array, window.start_time, self.start_seconds),
+                        self.around(array, window.goal_time, self.goal_seconds),
                     )
         self._refuse(problems + self._odd_widths(), folder)
         if windows and not seen:
@@ -147,6 +147,11 @@ class Features:
         order = sorted(seen)
         start, goal = [seen[i][0] for i in order], [seen[i][1] for i in order]
         return [windows[i] for i in order], _stack(start), _stack(goal)
+
+    def around(self, array: NDArray[np.float32], time: float, seconds: tuple[int, ...]) -> NDArray[np.float32]:
+        """Return the rows of `array` (S', D) that lie `seconds` from `time`, the nearest ones at its ends, pooled."""
+        rows = np.clip(self._second(time) + np.asarray(seconds), 0, len(array) - 1)
+        return _pooled(array[rows], self.pool)
 
     def clips(self, clips: Sequence[Clip], folder: Path, training: bool) -> FeatureClips:
         """Return `clip_rows` rows of each window of `clips`; a row that shows anything after `latest` is never used."""
@@ -180,10 +185,6 @@ class Features:
 
     def _second(self, time: float) -> int:
         return math.floor(time) if self.rounding == "floor" else round(time)
-
-    def _look(self, array: NDArray[np.float32], time: float, seconds: tuple[int, ...]) -> NDArray[np.float32]:
-        rows = np.clip(self._second(time) + np.asarray(seconds), 0, len(array) - 1)
-        return _pooled(array[rows], self.pool)
 
     def describe(self) -> dict[str, object]:
         """Return what a reader of the results must know: name, observed seconds, pooling."""

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import leaplan
 from leaplan.errors import DataError
-from leaplan.training.resampling import positive, whole
+from leaplan.options import at_least_one, whole
 
 EXAMPLES = """examples:
   leaplan report runs/planllm-synthetic-t3
@@ -75,8 +75,10 @@ def _parser() -> argparse.ArgumentParser:
     add("--out", type=Path, metavar="FILE", help="default: report.html in the run, or beside several")
     add("--split", default="test", help="which predictions are shown (default test)")
     add("--root", default="", metavar="DIR", help="of the dataset; by default where it was in training")
-    add("--samples", type=positive, default=5000, metavar="N", help="of all runs of a group together (default 5000)")
+    add(
+        "--samples", type=at_least_one, default=5000, metavar="N", help="of all runs of a group together (default 5000)"
+    )
     add("--pictures", type=whole, default=60, metavar="N", help="samples with frames, per group (default 60)")
-    add("--bootstrap", type=positive, default=2000, metavar="N", help="draws of intervals (default 2000)")
+    add("--bootstrap", type=at_least_one, default=2000, metavar="N", help="draws of intervals (default 2000)")
     add("--open", action="store_true", help="open it in the browser")
     return parser

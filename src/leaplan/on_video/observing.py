@@ -1,9 +1,11 @@
 """What a planner sees of a video or of two images: rows of features, made as those were that it was trained on."""
 
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Literal, Protocol, cast
+from threading import Lock
+from typing import Any, Literal, Protocol, cast, get_args
 
 import numpy as np
 import torch
@@ -20,7 +22,10 @@ from leaplan.video.extraction.worker import encode
 from leaplan.video.reader import VideoReader, open_video
 
 RUN_FRAMES = 16  # decoded in one call
+ENCODING = Lock()
 TOLERANCE = 0.05  # seconds by which a goal may be beyond the end: people tell times in tenths
+
+End = Literal["start", "goal"]
 
 
 Picture = Path | Image.Image | NDArray[np.uint8]
@@ -63,7 +68,7 @@ class VideoRows:
             [self._frames(part) for part in np.split(wanted, range(RUN_FRAMES, len(wanted), RUN_FRAMES))]
         )
         clips = frames[torch.from_numpy(looks.reshape(times.shape))]  # (m, T, 3, S, S)
-        return encode(encoder, clips, self.eyes.dtype).astype(np.float32)[places]
+        return _rows(clips, self.eyes)[places]
 
     def _frames(self, times: NDArray[np.float64]) -> Tensor:
         """Return the frames at `times` as the encoder takes them (n, 3, S, S)."""
@@ -90,8 +95,13 @@ class ImageRows:
         """Return the same row as often as is asked for, float32 (n, D)."""
         encoder = self.eyes.encoder
         frame = prepared(torch.from_numpy(self.image)[None], encoder.short_side, encoder.size)  # (1, 3, S, S)
-        row = encode(encoder, frame.expand(encoder.frames, -1, -1, -1)[None], self.eyes.dtype)  # (1, D)
-        return row.astype(np.float32).repeat(len(rows), axis=0)
+        return _rows(frame.expand(encoder.frames, -1, -1, -1)[None], self.eyes).repeat(len(rows), axis=0)
+
+
+def _rows(clips: Tensor, eyes: Eyes) -> NDArray[np.float32]:
+    """Return rows (n, D) of `clips` (n, T, 3, S, S): one call at a time has all cores, while others decode."""
+    with ENCODING:
+        return encode(eyes.encoder, clips, eyes.dtype).astype(np.float32)
 
 
 # --- start and goal
@@ -128,9 +138,14 @@ class Moments:
         Raises:
             DataError: The goal is beyond the video, or it cannot be read.
         """
-        with self._opened(eyes.reader) as video:
-            rows = VideoRows(video, eyes)
-            return _pooled(rows, self.start, source, "start"), _pooled(rows, self.goal, source, "goal")
+
+        def seen(end: End) -> Tensor:
+            with self._opened(eyes.reader) as video:
+                return _pooled(VideoRows(video, eyes), self.start if end == "start" else self.goal, source, end)
+
+        with ThreadPoolExecutor(2) as both:  # neither waits until the other is decoded
+            start, goal = both.map(seen, get_args(End))
+        return start, goal
 
     def pictures(self, eyes: Eyes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
         """Return the frames (H, W, 3) at start and goal."""
@@ -210,10 +225,10 @@ class Observed:
         return start, goal
 
 
-def _pooled(rows: Rows, time: float, source: Features, end: Literal["start", "goal"]) -> Tensor:
+def _pooled(rows: Rows, time: float, source: Features, end: End) -> Tensor:
     """Return what `source` sees at `time` (1, S, D); of `rows` only those that it looks at are made."""
     seconds = source.start_seconds if end == "start" else source.goal_seconds
-    return torch.from_numpy(source._look(cast(Any, rows), time, seconds))[None]
+    return torch.from_numpy(source.around(cast(Any, rows), time, seconds))[None]
 
 
 def read_image(path: Picture) -> NDArray[np.uint8]:

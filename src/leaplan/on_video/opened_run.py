@@ -113,6 +113,7 @@ def _built(folder: Path, weights: Path, root: str, device: str) -> LeaplanCLI:
     if weights.name == WEIGHTS_FILE:
         own = {key: folder / name for key, name in FILES_OF.items() if (folder / name).is_file()}
         arguments += [word for key, path in own.items() for word in (f"--{key}", str(path))]
+    threads = torch.get_num_threads()
     try:
         return _Builder(arguments)
     except ParserRefusal as refusal:
@@ -122,6 +123,8 @@ def _built(folder: Path, weights: Path, root: str, device: str) -> LeaplanCLI:
         if mistake is None:
             raise
         raise mistake from error
+    finally:
+        torch.set_num_threads(threads)  # the run's own number is for a small network in training
 
 
 def _placed(device: str) -> dict[str, str]:

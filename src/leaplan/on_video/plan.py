@@ -6,8 +6,8 @@ from pathlib import Path
 from typing import Any
 
 import leaplan
-from leaplan.extract_features import _pair as pair
 from leaplan.on_video.ends import ends_of
+from leaplan.options import above_zero, at_least_one, pair
 
 EXAMPLES = """examples:
   leaplan plan video.mp4 --start 0:12 --goal 3:40 --steps 4 --checkpoint runs/plan-crosstask-t4 --weights s3d.pth
@@ -99,13 +99,5 @@ def add_run(group: Any) -> None:
     add = group.add_argument
     add("--root", default="", metavar="FOLDER", help="of the dataset; by default where it was in training")
     add("--device", default="cpu", help="cpu (default), cuda, cuda:1, mps")
-    add("--frame-rate", type=float, metavar="F", help="of a folder or tar of pictures")
-    add("--timeout", type=float, default=60.0, metavar="S", help="seconds for a run of frames (default 60)")
-
-
-def at_least_one(text: str) -> int:
-    """Return a number from 1 on."""
-    number = int(text)
-    if number < 1:
-        raise argparse.ArgumentTypeError(f"{number} is not at least 1")
-    return number
+    add("--frame-rate", type=above_zero, metavar="F", help="of a folder or tar of pictures")
+    add("--timeout", type=above_zero, default=60.0, metavar="S", help="seconds for a run of frames (default 60)")

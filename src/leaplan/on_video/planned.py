@@ -144,7 +144,7 @@ def ask(run: "OpenedRun", start: Tensor, goal: Tensor, top: int, looked: Looked)
     """
     module = run.module
     with torch.inference_mode(), run.asking():
-        module._begin()  # prepares the reader that `predict` uses
+        module.begin_split()  # prepares the reader that `predict` uses
         module.read.alternatives = top if module.read.alternatives else 0
         answers: Answers = module.read(start.to(run.device), goal.to(run.device))
     decoding = next(name for name in BEST if name in answers.plans)

@@ -4,9 +4,10 @@ import argparse
 from pathlib import Path
 
 import leaplan
-from leaplan.on_video.plan import add_run, at_least_one
+from leaplan.on_video.plan import add_run
 from leaplan.on_video.readable import seconds_of
 from leaplan.on_video.windows import refuse_lengths
+from leaplan.options import at_least_one
 
 EXAMPLES = """examples:
   leaplan recognise video.mp4 --checkpoint runs/leap-recognise-kitchen

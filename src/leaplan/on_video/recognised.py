@@ -28,7 +28,7 @@ from leaplan.programs.language import NONE, OTHER, Condition, Program, SubAction
 from leaplan.programs.render import to_text
 from leaplan.recognition.metrics import Labels, Scores
 from leaplan.recognition.outcome import Recognised as Gathered
-from leaplan.recognition.outcome import _likeliest, averaged
+from leaplan.recognition.outcome import averaged, likeliest_of
 from leaplan.recognition.program_head import ProgramLogits, lengths
 from leaplan.records import Vocabulary
 
@@ -200,7 +200,7 @@ def _named(scores: Scores, words: Vocabulary, top: int) -> Iterator[Likely]:
     unknown = torch.full((count,), -1)
     gathered = Gathered(torch.arange(count), Labels(unknown, unknown, unknown), scores)
     names = {"step": [step.name for step in words.steps], "verb": words.verbs, "noun": words.nouns}
-    for heads in _likeliest(gathered, names, top):
+    for heads in likeliest_of(gathered, names, top):
         yield {head: [(name, p) for name, p in classes] for head, classes in heads.items()}
 
 

@@ -287,7 +287,7 @@ class PlanningModule(LightningModule):
 
     # --- evaluation ---------------------------------------------------------------------------------
 
-    def _begin(self) -> None:
+    def begin_split(self) -> None:
         """Make room for the plans of a split. While training goes on, only what selection needs is decoded."""
         assert self.network is not None
         gather_weights(self.network)
@@ -328,7 +328,7 @@ class PlanningModule(LightningModule):
 
     def on_validation_epoch_start(self) -> None:
         """Make room."""
-        self._begin()
+        self.begin_split()
 
     def validation_step(self, batch: dict[str, Any], batch_index: int) -> None:
         """Collect plans, after the first stage."""
@@ -337,7 +337,7 @@ class PlanningModule(LightningModule):
 
     def on_test_epoch_start(self) -> None:
         """Make room, and prepare the figures of sampled plans, whose references are all windows of the split."""
-        self._begin()
+        self.begin_split()
         references = self._windows("test").steps
         self.sampled = SampledPlanMetrics(references, len(self.target.steps)).to(self.device)
 
@@ -356,7 +356,7 @@ class PlanningModule(LightningModule):
 
     def on_predict_epoch_start(self) -> None:
         """Make room."""
-        self._begin()
+        self.begin_split()
 
     def predict_step(self, batch: dict[str, Any], batch_index: int) -> None:
         """Collect plans."""

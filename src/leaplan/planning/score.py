@@ -15,12 +15,13 @@ from rich.table import Table
 
 import leaplan
 from leaplan.errors import DataError
+from leaplan.options import at_least_one
 from leaplan.planning.scoring.arrays import read_arrays
 from leaplan.planning.scoring.comparison import compare
 from leaplan.planning.scoring.figures import Resampling, score_file, summarise_seeds
 from leaplan.planning.scoring.predictions import HINT, Predictions
 from leaplan.planning.scoring.records import read_records
-from leaplan.training.resampling import add_options, in_percent, positive, write_report
+from leaplan.training.resampling import add_options, in_percent, write_report
 
 SHOWN = {
     "success_rate": "SR",
@@ -99,14 +100,14 @@ def _parser() -> argparse.ArgumentParser:
     add_options(parser)
     parser.add_argument("--seeds", action="store_true", help="the files are seeds of one model: mean and sample sd")
     parser.add_argument(
-        "--permutations", type=positive, default=10_000, metavar="N", help="of the paired test (default 10000)"
+        "--permutations", type=at_least_one, default=10_000, metavar="N", help="of the paired test (default 10000)"
     )
     parser.add_argument(
         "--resample", choices=["video", "sample"], help="what is drawn (default: videos where the file tells them)"
     )
     parser.add_argument("--legacy", action="store_true", help="also the mIoUs of older papers, in a table of their own")
     parser.add_argument(
-        "--legacy-batch", type=positive, default=32, metavar="B", help="batch size that they depend on (default 32)"
+        "--legacy-batch", type=at_least_one, default=32, metavar="B", help="batch size that they depend on (default 32)"
     )
     return parser
 

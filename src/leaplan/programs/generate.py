@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from leaplan.errors import ConfigError
-from leaplan.text.chat.options import add_model_options, positive
+from leaplan.options import at_least_one
+from leaplan.text.chat.options import add_model_options
 
 EXAMPLES = """examples:
   leaplan generate-programs --root /data --out programs/epic100
@@ -64,7 +65,7 @@ def _add_clips(group: Any) -> None:
     group.add_argument("--root", type=Path, help=f"the data (kitchen: default {KITCHEN})")
     group.add_argument("--splits", nargs="+", default=[], metavar="SPLIT", help="default: train val, kitchen: all")
     group.add_argument("--clips", nargs="+", default=[], metavar="ID", help="these clips only, such as P01_01_0")
-    group.add_argument("--limit", type=positive, metavar="N", help="the first N clips only")
+    group.add_argument("--limit", type=at_least_one, metavar="N", help="the first N clips only")
     group.add_argument(
         "--neighbours", type=int, default=0, metavar="N",
         help="tell N narrations before and after as well (default 0: clips of equal narration share a request)",

@@ -11,6 +11,7 @@ from rich.console import Console
 
 from leaplan.errors import ConfigError
 from leaplan.measuring import Measurement, usable_cores
+from leaplan.options import at_least_one
 from leaplan.recognition import bench_figures as figures_of
 from leaplan.recognition.bench_bound import Bound
 from leaplan.recognition.bench_network import (
@@ -36,13 +37,13 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Add what this benchmark takes."""
     parser.add_argument("--size", choices=list(RESOLUTION), default="tiny", help="of the network (default tiny)")
     parser.add_argument("--kind", choices=list(RELATIONS), help="of the network (default both)")
-    parser.add_argument("--frames", type=_count, nargs="+", help="per clip (default 8; on a GPU 8 and 16)")
-    parser.add_argument("--batch", type=_count, default=1, help="clips at a time (default 1)")
-    parser.add_argument("--threads", type=_count, default=1, help="CPU threads of torch (default 1)")
+    parser.add_argument("--frames", type=at_least_one, nargs="+", help="per clip (default 8; on a GPU 8 and 16)")
+    parser.add_argument("--batch", type=at_least_one, default=1, help="clips at a time (default 1)")
+    parser.add_argument("--threads", type=at_least_one, default=1, help="CPU threads of torch (default 1)")
     parser.add_argument(
-        "--workers", type=_count, help="cores that decode in a run (default those that are left, or one)"
+        "--workers", type=at_least_one, help="cores that decode in a run (default those that are left, or one)"
     )
-    parser.add_argument("--repeats", type=_count, default=3, help="how often to measure (default 3)")
+    parser.add_argument("--repeats", type=at_least_one, default=3, help="how often to measure (default 3)")
     parser.add_argument("--no-data", action="store_true", help="leave decoding and the bound out")
     step = parser.add_argument_group("whole training steps, in place of passes on one CPU core")
     step.add_argument("--device", choices=["cpu", "cuda"], help="where steps run: clips/s, memory, and MFU on a GPU")
@@ -80,13 +81,6 @@ def _title(work: Work, options: argparse.Namespace, card: str) -> str:
     does = "training steps with AdamW" if options.device else "passes"
     how = ", ".join([card or "CPU", work.precision, *switches])
     return f"UniFormerV2 {work.size}, frames of {height} x {width}, batch {work.batch}: {does} on {how}"
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise argparse.ArgumentTypeError(f"{text} is less than 1")
-    return count
 
 
 def _refuse_wrong_options(options: argparse.Namespace) -> None:

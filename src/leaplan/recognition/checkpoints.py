@@ -2,7 +2,6 @@
 
 import json
 import math
-import zipfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -15,6 +14,7 @@ from leaplan.errors import CheckpointError
 from leaplan.recognition.key_maps import FORMATS, MMACTION2, OFFICIAL, KeyMap, find_format
 from leaplan.recognition.layout import Layout, layout_of
 from leaplan.recognition.uniformerv2 import ClassHead, UniFormerV2, resized_positions
+from leaplan.video.weights import read_content
 
 METADATA = "leaplan"  # entry in the metadata of our own files: the provenance record, as JSON
 NOT_IN_CLIP = ("query", "balance", "global_blocks.", "head.")  # and the local relation aggregators
@@ -105,7 +105,7 @@ def read_weights(path: Path) -> Weights:
     Raises:
         CheckpointError: Missing, damaged, TorchScript, or of no known format.
     """
-    content, metadata = _read(path)
+    content, metadata = read_content(path)
     if METADATA in metadata:
         return _ours(path, content, metadata[METADATA])
     state = _state_dict(path, content)
@@ -220,47 +220,6 @@ def _refuse_difference(weights: Weights, state: Mapping[str, Tensor], expected: 
     if missing == ["balance"]:
         hint = "This is a variant with a frozen CLIP network: build the network with fuse=False"
     raise CheckpointError(f"{weights.path} ({weights.format}) does not fit the network:" + "".join(lines), hint)
-
-
-def _read(path: Path) -> tuple[Any, dict[str, str]]:
-    """Return the content of a file and its metadata."""
-    if not path.is_file():
-        raise CheckpointError(f"{path} does not exist", "Give the file of weights that you downloaded or converted")
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
-    zipped = zipfile.is_zipfile(path)
-    if zipped and _is_torchscript(path):
-        raise CheckpointError(
-            f"{path} is a TorchScript program, as OpenAI distributes CLIP; leaplan reads weights, not programs",
-            f"""Save its weights:  python -c "import torch; m = torch.jit.load('{path.name}', map_location='cpu'); """
-            f"""torch.save(m.state_dict(), '{path.stem}_state.pt')\"""",
-        )
-    try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped), {}
-    except Exception as error:  # a damaged file makes its parser raise anything
-        refused = "Unsupported global" in str(error) or "WeightsUnpickler" in str(error)
-        why = "it holds objects that are never unpickled" if refused else "it is damaged or not a checkpoint"
-        raise CheckpointError(
-            f"{path} cannot be read: {why}",
-            "Save its state dict alone, with the program that wrote it:  torch.save(model.state_dict(), ...)"
-            if refused
-            else "Download it again and compare its checksum",
-        ) from error
-
-
-def _read_safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
-    from safetensors import SafetensorError, safe_open
-
-    try:
-        with safe_open(path, framework="pt") as file:
-            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
-    except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged ({error})", "Download or convert it again") from error
-
-
-def _is_torchscript(path: Path) -> bool:
-    with zipfile.ZipFile(path) as archive:
-        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def _state_dict(path: Path, content: Any) -> dict[str, Tensor]:

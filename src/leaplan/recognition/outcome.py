@@ -248,7 +248,8 @@ def write_predictions(
         "noun": vocabulary.nouns,
     }
     lines = []
-    for row, (index, likeliest) in enumerate(zip(outcome.index.tolist(), _likeliest(outcome, names, top), strict=True)):
+    each = zip(outcome.index.tolist(), likeliest_of(outcome, names, top), strict=True)
+    for row, (index, likeliest) in enumerate(each):
         truth = {name: int(label[row]) for name, label in outcome.labels._asdict().items()}
         line = {
             "sample_id": clips[index].sample_id,
@@ -261,7 +262,7 @@ def write_predictions(
     write_text(path, "".join(lines))
 
 
-def _likeliest(outcome: Recognised, names: Mapping[str, Sequence[str]], top: int) -> Iterator[dict[str, Any]]:
+def likeliest_of(outcome: Recognised, names: Mapping[str, Sequence[str]], top: int) -> Iterator[dict[str, Any]]:
     """Yield for each sample the names and probabilities of the `top` classes of each head."""
     for rows in torch.arange(len(outcome.index)).split(ROWS):
         scores = outcome.scores.at(rows)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from leaplan.errors import DataError
+from leaplan.options import at_least_one, whole
 from leaplan.writing import write_json
 
 Array = NDArray[np.float64]
@@ -126,25 +127,8 @@ def mean_and_deviation(values: Sequence[float]) -> tuple[float, float]:
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Add the options of every verb that prints intervals: --json, --bootstrap and --seed."""
     parser.add_argument("--json", type=Path, metavar="OUT", help="write everything there as well")
-    parser.add_argument("--bootstrap", type=positive, default=2000, metavar="N", help="draws (default 2000)")
+    parser.add_argument("--bootstrap", type=at_least_one, default=2000, metavar="N", help="draws (default 2000)")
     parser.add_argument("--seed", type=whole, default=7, help="of the draws (default 7)")
-
-
-def positive(text: str) -> int:
-    """Return a whole number of 1 or more; see `whole`."""
-    return whole(text, 1)
-
-
-def whole(text: str, least: int = 0) -> int:
-    """Return a whole number.
-
-    Raises:
-        argparse.ArgumentTypeError: It is less than `least`.
-    """
-    value = int(text)
-    if value < least:
-        raise argparse.ArgumentTypeError(f"{value} is not at least {least}")
-    return value
 
 
 def write_report(path: Path | None, report: Mapping[str, Any]) -> None:

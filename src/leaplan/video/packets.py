@@ -7,7 +7,7 @@ from collections import deque
 from collections.abc import Iterator
 from typing import Any
 
-_MOST_REORDERED = 17  # H.264 and HEVC hold back at most 16 frames
+MOST_REORDERED = 17  # H.264 and HEVC hold back at most 16 frames
 
 
 class NoTimes(Exception):
@@ -102,7 +102,7 @@ class PacketQueue:
             return True
         if self._decoded is not None:
             return self._decoded > tick
-        return sum(pts > tick for pts in self._ahead) >= _MOST_REORDERED
+        return sum(pts > tick for pts in self._ahead) >= MOST_REORDERED
 
     def _read(self) -> bool:
         """Read one packet; False at the end of the stream."""

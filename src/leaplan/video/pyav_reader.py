@@ -2,7 +2,7 @@
 
 from collections.abc import Iterable, Sequence
 from fractions import Fraction
-from itertools import islice
+from itertools import islice, pairwise
 from math import ceil, floor
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,7 @@ import numpy as np
 from av.video.reformatter import VideoReformatter
 from numpy.typing import NDArray
 
-from leaplan.video.packets import NoTimes, PacketQueue
+from leaplan.video.packets import MOST_REORDERED, NoTimes, PacketQueue
 from leaplan.video.reader import SAME_TIME, VideoError, refuse_beyond
 
 Frame = NDArray[np.uint8]
@@ -88,7 +88,9 @@ class PyAVFrames:
         """Seconds from the first frame to the end of the last one."""
         promised = self._promised_end() if "mp4" in self._container.format.name else None
         with _Explained(self._path):
-            return self._seconds(self._find_end() if promised is None else promised)
+            if promised is None:
+                return self._seconds(self._find_end())
+            return self._seconds(max(promised, self._find_end()) if self._ends_unevenly() else promised)
 
     def read(self, times: Sequence[float]) -> Frame:
         """Return the frames (n, H, W, 3) shown at `times`, in RGB.
@@ -220,6 +222,13 @@ class PyAVFrames:
             hours, minutes, seconds = tag
             return round((int(hours) * 3600 + int(minutes) * 60 + float(seconds)) / self._base)
         return None
+
+    def _ends_unevenly(self) -> bool:
+        """An MP4 header adds up times between decodings: where frames are reordered, uneven ones may end later."""
+        index = self._stream.index_entries
+        times = [index[place].timestamp for place in range(max(0, len(index) - MOST_REORDERED - 2), len(index))]
+        gaps = {after - before for before, after in pairwise(times)}
+        return bool(self._decoder.has_b_frames) and len(gaps) > 0 and max(gaps) - min(gaps) > 1
 
     def _find_end(self) -> int:
         """Return where the last frame ends, in ticks, from the packets at the end of the file."""

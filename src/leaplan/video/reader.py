@@ -53,7 +53,8 @@ class VideoReader(Protocol):
     def frames_at(self, times: Sequence[float]) -> NDArray[np.uint8]:
         """Return the frames (n, H, W, 3) shown at `times` in seconds, RGB, in any order, repeats allowed.
 
-        Times before the first frame give the first one, times up to 0.5 s after the end the last one.
+        Times before the first frame give the first one, times up to 0.5 s after the end the last one; of pictures,
+        times up to one picture after the end.
 
         Raises:
             DataError: A time beyond the video, or at or after `latest`.

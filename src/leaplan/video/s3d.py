@@ -69,8 +69,24 @@ class S3D(nn.Module):
         Raises:
             ValueError: Clips of another shape or type.
         """
-        maps = self.conv1(space_to_depth(clips))  # (N, T/2, H/2, W/2, 64)
-        maps = self.conv_2c(self.conv_2b(self.maxpool_2a(maps)))  # (N, T/2, H/4, W/4, 192)
+        return self._rest(self.conv_2c(self._first(space_to_depth(clips))))
+
+    def early(self, cells: Tensor) -> Tensor:
+        """Return maps (N, T/2, H/4, W/4, 192) of `cells` (N, T/2, H/2, W/2, 24); see `space_to_depth`.
+
+        The map of step t looks at the cells of t and t + 1 alone, zeros after the last: clips that overlap share them.
+        """
+        return self.conv_2c.over_pictures(self._first(cells))
+
+    def late(self, maps: Tensor) -> S3DOutput:
+        """Return embeddings (N, 512) and pooled maps (N, 1024) of what `early` gives."""
+        return self._rest(self.conv_2c.over_time(maps))
+
+    def _first(self, cells: Tensor) -> Tensor:
+        return self.conv_2b(self.maxpool_2a(self.conv1(cells)))  # (N, T/2, H/4, W/4, 64)
+
+    def _rest(self, maps: Tensor) -> S3DOutput:
+        """Go on from maps (N, T/2, H/4, W/4, 192)."""
         maps = self.maxpool_3a(self.gating(maps))
         maps = self.mixed_3c(self.mixed_3b(maps))  # (N, T/2, H/8, W/8, 480)
         maps = self.maxpool_4a(maps)
@@ -169,11 +185,19 @@ class SeparableConv(nn.Module):
 
     def forward(self, maps: Tensor) -> Tensor:
         """Return maps (N, T, H, W, C') of `maps` (N, T, H, W, C)."""
+        return self.over_time(self.over_pictures(maps))
+
+    def over_pictures(self, maps: Tensor) -> Tensor:
+        """Do the first half: 3 x 3 places of each picture."""
         if self.training:
-            maps = _norm_relu(_over_pictures(maps, self.conv1.weight.squeeze(2), None), self.bn1)
-            return _norm_relu(_over_time(maps, self.conv2.weight, None), self.bn2)
+            return _norm_relu(_over_pictures(maps, self.conv1.weight.squeeze(2), None), self.bn1)
         weight, bias = _folded(self.conv1.weight, self.bn1)
-        maps = functional.relu_(_over_pictures(maps, weight.squeeze(2), bias))
+        return functional.relu_(_over_pictures(maps, weight.squeeze(2), bias))
+
+    def over_time(self, maps: Tensor) -> Tensor:
+        """Do the second half: 3 pictures at each place."""
+        if self.training:
+            return _norm_relu(_over_time(maps, self.conv2.weight, None), self.bn2)
         weight, bias = _folded(self.conv2.weight, self.bn2)
         return functional.relu_(_over_time(maps, weight, bias))
 

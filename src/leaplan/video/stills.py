@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from leaplan.errors import ConfigError, DataError
-from leaplan.video.reader import VideoError
+from leaplan.video.reader import VideoError, refuse_beyond
 
 PICTURES = (".jpg", ".jpeg", ".png", ".webp", ".bmp")
 
@@ -48,9 +48,10 @@ class StillFrames:
         """Return the pictures (n, H, W, 3) at `times`, in RGB.
 
         Raises:
-            DataError: A time without a picture.
+            DataError: A time without a picture, or beyond the end.
             VideoError: A picture is damaged, or of another size than the others.
         """
+        refuse_beyond(self._path, max(times), self.duration)  # at a low rate a neighbour may be seconds away
         places = [self._place_of(self._number_at(time)) for time in times]
         decoded = {place: self._decode(place) for place in sorted(set(places))}
         sizes = {frame.shape[1::-1]: place for place, frame in decoded.items()}

@@ -24,9 +24,7 @@ def read_weights(path: Path) -> dict[str, Tensor]:
     Raises:
         CheckpointError: Missing, damaged, pickled objects, or not weights by name.
     """
-    if not path.is_file():
-        raise CheckpointError(f"{path} does not exist", "Give the file of weights that you downloaded")
-    content = _safetensors(path) if path.suffix == ".safetensors" else _pickled(path)
+    content, _ = read_content(path)
     if isinstance(content, Mapping) and isinstance(content.get("state_dict"), Mapping):
         content = content["state_dict"]
     if not isinstance(content, Mapping) or not all(isinstance(each, Tensor) for each in content.values()):
@@ -35,6 +33,17 @@ def read_weights(path: Path) -> dict[str, Tensor]:
         raise CheckpointError(f"{path} holds no weights", AGAIN)
     wrapped = all(str(name).startswith("module.") for name in content)
     return {str(name).removeprefix("module.") if wrapped else str(name): each for name, each in content.items()}
+
+
+def read_content(path: Path) -> tuple[Any, dict[str, str]]:
+    """Return what is in a .pth, .pt or .safetensors file, nothing unpickled but tensors, and the latter's metadata.
+
+    Raises:
+        CheckpointError: Missing, damaged, TorchScript, or pickled objects.
+    """
+    if not path.is_file():
+        raise CheckpointError(f"{path} does not exist", "Give the file of weights that you downloaded or converted")
+    return _safetensors(path) if path.suffix == ".safetensors" else (_pickled(path), {})
 
 
 def load_exactly(network: nn.Module, state: Mapping[str, Tensor], path: Path) -> None:
@@ -70,26 +79,39 @@ def content_hash(network: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def _safetensors(path: Path) -> dict[str, Tensor]:
-    from safetensors import SafetensorError
-    from safetensors.torch import load_file
+def _safetensors(path: Path) -> tuple[dict[str, Tensor], dict[str, str]]:
+    from safetensors import SafetensorError, safe_open
 
     try:
-        return load_file(path)
+        with safe_open(path, framework="pt") as file:
+            return {name: file.get_tensor(name) for name in file.keys()}, file.metadata() or {}  # noqa: SIM118
     except (SafetensorError, OSError) as error:
-        raise CheckpointError(f"{path} is damaged: {error}", AGAIN) from error
+        raise CheckpointError(f"{path} is damaged ({error})", "Download or convert it again") from error
 
 
 def _pickled(path: Path) -> Any:
     """Return what torch.save wrote, if it is made of tensors and plain values."""
+    zipped = zipfile.is_zipfile(path)
+    if zipped and _is_torchscript(path):
+        raise CheckpointError(
+            f"{path} is a TorchScript program, as OpenAI distributes CLIP; leaplan reads weights, not programs",
+            f"""Save its weights:  python -c "import torch; m = torch.jit.load('{path.name}', map_location='cpu'); """
+            f"""torch.save(m.state_dict(), '{path.stem}_state.pt')\"""",
+        )
     try:
-        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipfile.is_zipfile(path))
+        return torch.load(path, map_location="cpu", weights_only=True, mmap=zipped)
     except Exception as error:  # a damaged file makes its parser raise anything
         if "Unsupported" in str(error) or "WeightsUnpickler" in str(error):
-            why, hint = "it holds objects that are never unpickled", "Save its state dict alone, with torch.save"
+            why = "it holds objects that are never unpickled"
+            hint = "Save its state dict alone, with the program that wrote it:  torch.save(model.state_dict(), ...)"
         else:
             why, hint = "it is damaged or no file of weights", AGAIN
         raise CheckpointError(f"{path} cannot be read: {why}", hint) from error
+
+
+def _is_torchscript(path: Path) -> bool:
+    with zipfile.ZipFile(path) as archive:
+        return any(name.endswith("/constants.pkl") for name in archive.namelist())
 
 
 def _first(names: Iterable[str]) -> str:

@@ -4,6 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+from leaplan.options import at_least_one
 from leaplan.text.chat.messages import ChatSettings
 
 
@@ -24,7 +25,7 @@ def add_model_options(group: Any, scope: str, max_tokens: int, concurrency: int)
         help="USD per million tokens of input, cached input and output (default: the table of list prices)",
     )  # fmt: skip
     group.add_argument(
-        "--concurrency", type=positive, default=concurrency, metavar="N", help=f"requests at a time ({concurrency})"
+        "--concurrency", type=at_least_one, default=concurrency, metavar="N", help=f"requests at a time ({concurrency})"
     )
     group.add_argument(
         "--structured", choices=("schema", "json", "text"), default="schema",
@@ -32,22 +33,10 @@ def add_model_options(group: Any, scope: str, max_tokens: int, concurrency: int)
     )  # fmt: skip
     group.add_argument("--temperature", type=float, default=0.0, metavar="T", help="default 0")
     group.add_argument(
-        "--max-tokens", type=positive, default=max_tokens, metavar="N", help=f"of an answer (default {max_tokens})"
+        "--max-tokens", type=at_least_one, default=max_tokens, metavar="N", help=f"of an answer (default {max_tokens})"
     )
     group.add_argument("--seed", type=int, default=7, help="sent with each request (default 7)")
     group.add_argument("--timeout", type=float, default=120.0, metavar="S", help="seconds per request (default 120)")
-
-
-def positive(text: str) -> int:
-    """Return a whole number of 1 or more.
-
-    Raises:
-        argparse.ArgumentTypeError: It is less.
-    """
-    value = int(text)
-    if value < 1:
-        raise argparse.ArgumentTypeError(f"{value} is not at least 1")
-    return value
 
 
 def settings_of(options: argparse.Namespace, cache: Path, **more: Any) -> ChatSettings:

@@ -3,7 +3,6 @@
 import json
 import os
 import queue
-import signal
 import subprocess
 import threading
 from collections.abc import Iterator, Mapping, Sequence
@@ -140,22 +139,6 @@ def _ending(workers: "list[subprocess.Popen[str]]") -> "Iterator[list[subprocess
             except subprocess.TimeoutExpired:
                 worker.kill()
                 worker.wait()
-
-
-@contextmanager
-def interruptible() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP do what Ctrl-C does, so that a queue that ends a job interrupts it tidily."""
-
-    def interrupt(*_: object) -> None:
-        raise KeyboardInterrupt
-
-    heard = [n for n in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(n) != signal.SIG_IGN]  # nohup ignores
-    before = {number: signal.signal(number, interrupt) for number in heard}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
 
 
 def threads_each(workers: int) -> dict[str, str]:
