@@ -1,6 +1,9 @@
 """From a video to a plan: `predict`'s plan, blind to all between start and goal, honest about what does not fit."""
 
 import json
+import os
+import shlex
+from itertools import pairwise
 from pathlib import Path
 
 import av
@@ -12,6 +15,7 @@ from PIL import Image
 
 import leaplan
 from leaplan.__main__ import main
+from leaplan.data import synthetic
 from leaplan.data.kitchen import ensure_kitchen
 from leaplan.data.niv import read_niv
 from leaplan.data.sources import Features
@@ -136,28 +140,43 @@ def assert_schema(answer: dict) -> None:
     assert {key for step in answer["likely_steps"] for each in step for key in each} == {"step", "name", "probability"}
 
 
+def road(readme: Path) -> list[list[str]]:
+    """Return the commands of the first block under "From raw video", without "leaplan"."""
+    block = readme.read_text(encoding="utf-8").split("## From raw video")[1].split("```")[1]
+    return [[os.path.expanduser(word) for word in shlex.split(line)[1:]] for line in block.strip().splitlines()]
+
+
 @pytest.mark.slow
-def test_raw_film_to_plan_in_the_kitchen_is_what_predict_says(tmp_path, repository):
-    """Films, features by `extract-features`, a planner trained on them: plans of held-out films equal `predict`'s."""
-    config = str(repository / "configs" / "experiment" / "plan_synthetic_t3.yaml")
-    data = ["--root", str(tmp_path), "--data.videos", "12"]
-    folder = ensure_kitchen(tmp_path, seed=7, videos=12)
-    extract(folder / "videos", folder / "ours")
-    command = ["fit", "--config", config, *data, "--data.source.folder", "ours", "--trainer.max_epochs", "2"]
-    assert main([*command, "--runs", str(tmp_path / "runs"), "--final", "val"]) == 0
-    run = tmp_path / "runs" / "plan-synthetic-t3"
-    assert main(["predict", "--config", str(run / "config.yaml")]) == 0
-    opened = open_run(run)
-    eyes = eyes_like(folder / "ours", Given())
-    segments = {video.id: video.segments for video in opened.data.annotations.videos}
-    lines = predictions(run)
+def test_the_readme_leads_from_films_to_the_plan_that_predict_makes(tmp_path, repository, monkeypatch):
+    """Its commands as they stand, in a kitchen of 12 films: features, their check, training, a plan."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "configs").symlink_to(repository / "configs")
+    *before, plan = road(repository / "README.md")
+    folder = Path(plan[1]).parents[1]
+    ensure_kitchen(tmp_path / "small", seed=7, videos=12).rename(make_parents(folder))
+    monkeypatch.setattr(synthetic, "make_kitchen", lambda *_: folder)
+    for command in before:
+        assert main(command) == 0
+    opened = open_run(Path(plan[plan.index("--checkpoint") + 1]))
+    lines, segments = predictions(opened.folder), {v.id: v.segments for v in opened.data.annotations.videos}
     assert len(lines) > 4
+    eyes = eyes_like(opened.data.folder / opened.data.source.folder, Given())
     for line in lines:
         first = int(line["sample_id"].rpartition(":")[2].split("+")[0])
-        shown = segments[line["video"]]
-        ends = Moments(folder / "videos" / f"{line['video']}.mp4", shown[first].start, shown[first + 2].stop)
+        times = segments[line["video"]][first].start, segments[line["video"]][first + 2].stop
+        film = folder / "videos" / f"{line['video']}.mp4"
+        ends = Moments(film, *times)
         planned = ask(opened, *ends.see(eyes, opened.data.source), 5, Looked(ends.names, ends.as_json(), ""))
         refuse_difference(planned.as_json(), line)
+    told = {"plan": str(film), "--start": str(times[0]), "--goal": str(times[1])}  # of the last window
+    assert main([told.get(before, word) for before, word in pairwise(["", *plan])]) == 0
+    refuse_difference(json.loads(Path(plan[plan.index("--json") + 1]).read_text()), line)
+
+
+def make_parents(path: Path) -> Path:
+    path.parent.mkdir(parents=True)
+    return path
 
 
 # --- what is seen ------------------------------------------------------------------------------------------------
