@@ -143,7 +143,10 @@ def assert_schema(answer: dict) -> None:
 def road(readme: Path) -> list[list[str]]:
     """Return the commands of the first block under "From raw video", without "leaplan"."""
     block = readme.read_text(encoding="utf-8").split("## From raw video")[1].split("```")[1]
-    return [[os.path.expanduser(word) for word in shlex.split(line)[1:]] for line in block.strip().splitlines()]
+    return [
+        [str(Path(word).expanduser()) if word.startswith("~") else word for word in shlex.split(line)[1:]]
+        for line in block.strip().splitlines()
+    ]
 
 
 @pytest.mark.slow
