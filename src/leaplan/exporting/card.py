@@ -113,6 +113,49 @@ def _usage(about: Mapping[str, Any]) -> str:
     call = 'plan("0:12", "0:31", "video.mp4")' if about["task"] == "planning" else 'recognise("video.mp4")'
     if about["for"].get("windows", 1) > 1:
         call = "network(clips, window_mask)  # (N, W, 3, T, H, W') or (N, W, S, D), and (N, W)"
+    return (
+        f'```python\nimport leaplan  # {leaplan.__version__}\n\nmodel = leaplan.load("this folder")\nmodel.{call}\n```'
+    )
+
+
+# --- figures
+
+
+def _split(results: Mapping[str, Any]) -> str:
+    metrics = results.get("metrics", {})
+    return next((split for split in ("test", "val") if split in metrics), "")
+
+
+def _rows(results: Mapping[str, Any], task: str) -> Iterator[tuple[str, str, float]]:
+    """Yield decoding, name and value of what is told."""
+    table = results.get("metrics", {}).get(_split(results), {})
+    for decoding in DECODINGS:
+        for figure in FIGURES[task]:
+            value = table.get(decoding, {}).get(figure)
+            if value is not None:
+                yield decoding, figure, float(value)
+
+
+def _figures(results: Mapping[str, Any], task: str) -> str:
+    found = list(_rows(results, task))
+    if not found:
+        return "The run was never evaluated: there are no figures."
+    data, split = results["data"], _split(results)
+    what = "windows" if task == "planning" else "clips"
+    lines = [
+        f"Of the {split} split of {data['dataset']}, protocol {data['split']}, {data['samples'][split]} {what}, "
+        f"computed on {results['environment']['device']}. One run: no interval is told here.",
+        "",
+        "| of | figure | % |",
+        "|---|---|---|",
+    ]
+    return "\n".join(lines + [f"| {of} | {figure} | {100 * value:.2f} |" for of, figure, value in found])
+
+
+def _protocol(results: Mapping[str, Any]) -> str:
+    if not results:
+        return "Not told: the run was never evaluated."
+    told = {**results["protocol"], "samples": results["data"]["samples"], "data sha256": results["data"]["sha256"]}
     return f"```yaml\n{yaml.safe_dump(told, sort_keys=False, allow_unicode=True)}```"
 
 
