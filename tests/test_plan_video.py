@@ -1,7 +1,6 @@
 """From a video to a plan: `predict`'s plan, blind to all between start and goal, honest about what does not fit."""
 
 import json
-import os
 import shlex
 from itertools import pairwise
 from pathlib import Path
@@ -143,10 +142,7 @@ def assert_schema(answer: dict) -> None:
 def road(readme: Path) -> list[list[str]]:
     """Return the commands of the first block under "From raw video", without "leaplan"."""
     block = readme.read_text(encoding="utf-8").split("## From raw video")[1].split("```")[1]
-    return [
-        [str(Path(word).expanduser()) if word.startswith("~") else word for word in shlex.split(line)[1:]]
-        for line in block.strip().splitlines()
-    ]
+    return [shlex.split(line.replace("~", str(Path.home())))[1:] for line in block.strip().splitlines()]
 
 
 @pytest.mark.slow

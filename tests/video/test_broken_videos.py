@@ -115,6 +115,18 @@ def test_frames_from_damaged_packets_are_errors(tmp_path, seed):
     assert all("cannot be decoded" in value for value in errors.values())
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_overwritten_vp9_is_told_and_shows_no_wrong_frame(tmp_path, seed):
+    path = make_video(tmp_path / "v.webm", codec="libvpx-vp9", options=VP9)
+    whole, numbers = bytearray(path.read_bytes()), random.Random(seed)
+    place = numbers.randrange(len(whole) // 4, 3 * len(whole) // 4)
+    whole[place : place + 64] = numbers.randbytes(64)
+    path.write_bytes(whole)
+    shown = numbers_read(path, step=3)
+    assert not {number: said for number, said in shown.items() if said != number and isinstance(said, int)}
+    assert any("cannot be decoded" in str(said) for said in shown.values())
+
+
 def test_h264_in_avi_is_refused_because_its_times_are_guesses(tmp_path):
     path = make_video(tmp_path / "old.avi", options=H264, frames=40)
     with pytest.raises(VideoError, match=r"does not say when its frames are shown[\s\S]*ffmpeg"):

@@ -1,6 +1,7 @@
 """Exact frames by time with PyAV: from the key frame before the wanted time, forward by presentation time."""
 
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from fractions import Fraction
 from itertools import islice, pairwise
 from math import ceil, floor
@@ -65,7 +66,7 @@ class PyAVFrames:
         except VideoError:
             self._container.close()
             raise
-        self._decoder = self._stream.codec_context
+        self._decoder = _decoder_of(self._stream)
         self._decoder.thread_type = "AUTO" if self._threads > 1 else "NONE"
         self._decoder.thread_count = self._threads
         rate = self._stream.average_rate or self._stream.guessed_rate
@@ -275,6 +276,7 @@ class PyAVFrames:
     def _try_seek(self, position: int) -> bool:
         try:
             self._queue.seek(position)
+            self._decoder.flush_buffers()
         except (av.FFmpegError, OSError):
             return False
         self._queue.shown_at(position)
@@ -324,6 +326,14 @@ def _video_stream(container: Any, path: Path) -> Any:
     if not (stream.average_rate or stream.guessed_rate):
         raise VideoError(f"{path} does not tell its frame rate")
     return stream
+
+
+def _decoder_of(stream: Any) -> Any:
+    """Return what decodes `stream`: for VP9 libvpx, as FFmpeg's own shows damage as if it were film."""
+    if stream.codec_context.name == "vp9":
+        with suppress(av.FFmpegError, ValueError):
+            return av.CodecContext.create("libvpx-vp9", "r")
+    return stream.codec_context
 
 
 def _stacked(frames: list[Frame], path: Path) -> Frame:
