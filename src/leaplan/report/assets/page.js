@@ -11,6 +11,7 @@ function make(tag, attributes = {}, ...children) {
     if (value === null || value === undefined || value === false) continue;
     if (name.startsWith("on")) element.addEventListener(name.slice(2), value);
     else if (name === "hue") { element.style.setProperty("--hue", value); element.classList.add("hued"); }
+    else if (name === "style") element.style.cssText += value;
     else if (name === "class") element.classList.add(...value.split(" ").filter(Boolean));
     else element.setAttribute(name, value === true ? "" : value);
   }

@@ -29,16 +29,16 @@ function clipView(data) {
   };
 }
 
-const HEADS = { action_head: "action", verb: "verb", noun: "noun", action: "verb × noun" };
+const HEADS = { action_head: "action", action: "verb × noun", verb: "verb", noun: "noun" };
 
 function clipCard(data, at, state) {
   const top = data.runs[state.run].top[at] ?? {}, truth = data.truth[at];
   const heads = Object.keys(HEADS).filter((head) => top[head]?.length);
   const isTrue = (head, name) => head === "action" ? data.names[name] === `${data.names[truth.verb]} ${data.names[truth.noun]}`
     : name === truth[head === "action_head" ? "step" : head];
-  const guesses = heads.map((head) => [make("h4", {}, HEADS[head]), top[head].slice(0, head === heads[0] ? 5 : 3).map(([name, share]) =>
+  const guesses = heads.map((head) => make("div", {}, make("h4", {}, HEADS[head]), top[head].slice(0, 3).map(([name, share]) =>
     make("div", { class: "guess" }, make("span", { class: `bar ${isTrue(head, name) ? "true" : ""}`, hue: hueOf(name), style: `--share: ${100 * share}%` }, data.names[name]),
-      make("span", { class: "number" }, percent(share))))]);
+      make("span", { class: "number" }, percent(share))))));
   const pictures = data.pictures?.[data.ids[at]];
   const shown = data.anticipates ? "What is seen before the action." : "";
   const left = make("div", {}, pictures && make("div", { class: "frames" }, pictures.map((each, n) => make("img", { src: each, alt: `frame ${n + 1}`, loading: "lazy" }))),
@@ -82,7 +82,7 @@ function conditionsAlong(program) {
       track.append(cell);
     }
   });
-  const range = make("input", { type: "range", min: 0, max: columns - 1, value: 0, "aria-label": "sub-action", oninput: (event) => light(Number(event.target.value)) });
+  const range = make("input", { type: "range", min: 0, max: columns - 1, value: 0, "aria-label": "sub-action", oninput: (event) => { light(Number(event.target.value)); heads[range.value].scrollIntoView({ block: "nearest", inline: "nearest" }); } });
   function light(now) {
     range.value = now;
     cells.forEach(([cell, at]) => cell.classList.toggle("now", at === now && cell.classList.contains("holds")));

@@ -46,7 +46,7 @@ WIDGETS.samples = (element, data, place) => {
     const id = data.ids[at], time = data.times?.[at];
     const badges = [data.kind !== "programs" ? make("span", { class: `badge ${outcome.right ? "good" : "bad"}` }, outcome.right ? "right" : "wrong")
       : make("span", { class: `badge ${outcome.right ? "good" : "bad"}` }, data.states[at])];
-    if (outcome.sure !== null && outcome.sure !== undefined) badges.push(make("span", { class: "badge" }, `claimed ${percent(outcome.sure)}`));
+    if (outcome.sure !== null && outcome.sure !== undefined) badges.push(make("span", { class: "badge" }, `probability ${percent(outcome.sure)}`));
     if (data.seen) badges.push(make("span", { class: "badge" }, data.seen[at] ? "plan seen in training" : "plan unseen"));
     const what = data.kind === "planning" ? data.tasks[data.task[at]] : data.kind === "clips" ? data.names[data.truth[at].step] : "";
     const more = data.transitions ? make("button", { type: "button", class: "badge", onclick: () =>
