@@ -78,7 +78,7 @@ def _figures(report: Mapping[str, Any], scored: Mapping[str, Sequence[compare.Ru
     caption = (
         f"Percent, of {report['clips']:,} clips of {report['videos']:,} videos{left_out}. In brackets the 95 % "
         f"interval of {report['bootstrap']} draws of whole videos; ± the sample deviation over seeds. An action's "
-        "score is the product of verb and noun, as EPIC-KITCHENS counts. Obj, S-Verb, F1 and edit are of programs, from "
+        "score is the product of verb and noun, as EPIC-KITCHENS counts. Obj, S-Verb, F1, edit are of programs, from "
         "results.json, which tells no clips and so no interval."
     )
     return Table("Figures", ["model", *(HEADINGS[name] for name in shown)], rows, caption)

@@ -151,7 +151,7 @@ def curves(runs: Sequence[tuple[str, int, Sequence[float | None], Sequence[float
             "line": {"color": colour(place), "width": 1.6},
             "hovertemplate": f"epoch %{{x}}: %{{y:{'.1%' if fraction else '.4~g'}}}<extra>{_plain(name)}</extra>",
         })  # fmt: skip
-    axis = {"tickformat": ".0%"} if fraction else {}
+    axis = {"tickformat": ".1~%"} if fraction else {}
     return {"data": data, "layout": {"xaxis": {"title": {"text": "epoch"}, "zeroline": False}, "yaxis": axis}}
 
 

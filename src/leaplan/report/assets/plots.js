@@ -43,10 +43,18 @@ function traceOf(trace) {
   return { ...trace, colorscale: [[0, colourOf("heat-low")], [1, colourOf("heat-high")]] };
 }
 
+// A small screen has no room for names on both axes of a matrix: they are numbered.
+function numbered(given) {
+  const names = given.yaxis.ticktext.map((name, at) => `${name.length > 18 ? `${name.slice(0, 17)}…` : name} ${at + 1}`);
+  const xaxis = { ...given.xaxis, ticktext: names.map((_, at) => `${at + 1}`), tickangle: 0 };
+  return { ...given, xaxis, yaxis: { ...given.yaxis, ticktext: names }, margin: { l: 50, r: 4, t: 20, b: 48 } };
+}
+
 function layoutOf(given, width) {
   const ink = colourOf("ink"), line = colourOf("line");
   const axis = { gridcolor: line, linecolor: line, zerolinecolor: line, automargin: true, fixedrange: true };
   const legend = { orientation: "h", y: 1.02, yanchor: "bottom", x: 0 };
+  if (given.xaxis?.ticktext && width < 600) given = numbered(given);
   return {
     height: width < 500 ? 340 : 400, margin: { l: 50, r: 14, t: 36, b: 48 }, legend, hovermode: "closest",
     paper_bgcolor: "rgba(0,0,0,0)", plot_bgcolor: "rgba(0,0,0,0)", font: { color: ink, size: width < 500 ? 11 : 12.5 },

@@ -41,7 +41,8 @@ function planningView(data) {
 function planCard(data, at, state, outcome) {
   const run = data.runs[state.run], truth = data.truth[at], plan = run.plans[state.decoding][at];
   const pictures = data.pictures?.[data.ids[at]];
-  const ribbons = make("div", { class: "ribbons" }, ribbon("true", data.names, truth, null),
+  const pair = { class: `ribbons ${plan && truth.length > 3 ? "pair" : ""}`, style: `--rows: ${1 + Math.max(truth.length, plan?.length ?? 0)}` };
+  const ribbons = make("div", pair, ribbon("true", data.names, truth, null),
     plan ? ribbon(outcome.sure === null ? state.decoding : `${state.decoding}, ${percent(outcome.sure)}`, data.names, plan, truth) : "");
   const body = [make("div", { class: "strip" }, pictures && frame(pictures[0], "start"), ribbons, pictures && frame(pictures[1], "goal"))];
   if (run.sentence[at]) body.push(make("p", { class: "sentence" }, "The language model wrote: ", written(run.sentence[at])));

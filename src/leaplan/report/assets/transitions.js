@@ -1,6 +1,6 @@
 // Which step follows which in a task, as arcs, with a plan drawn over them.
 
-const ROW = 34, MOST_ARCS = 160, SVG = "http://www.w3.org/2000/svg";
+const ROW = 34, MOST_ARCS = 160, MOST_STEPS = 60, SVG = "http://www.w3.org/2000/svg";
 
 function draw(tag, attributes, text) {
   const element = document.createElementNS(SVG, tag);
@@ -34,14 +34,18 @@ WIDGETS.transitions = (element, data, place) => {
   });
   element.append(controls, graph, make("p", { class: "caption" },
     `Steps of the task from top to bottom by their usual place. Thin arcs: which step follows which in ${data.transitions_of}, wider where more often, ` +
-    "to the left and dashed where it goes back. Green: the true plan. Orange, dashed: what the chosen run planned."));
+    `to the left and dashed where it goes back (the ${MOST_ARCS} most frequent, of ${MOST_STEPS} steps at most). Green: the true plan. Orange, dashed: what the chosen run planned.`));
   whenNear(element, show);
 };
 
 function arcDiagram(data, transitions, state, width) {
   const run = data.runs[state.run], truth = state.sample < 0 ? [] : data.truth[state.sample];
   const plan = state.sample < 0 ? [] : run.plans[run.shown][state.sample] ?? [];
-  const steps = [...transitions.steps, ...[...truth, ...plan].filter((step, at, all) => !transitions.steps.includes(step) && all.indexOf(step) === at)];
+  const own = [...truth, ...plan].filter((step, at, all) => all.indexOf(step) === at);
+  const often = new Set(transitions.edges.flatMap(([from, to]) => [from, to]).slice(0, 4 * MOST_STEPS));
+  const known = transitions.steps.length <= MOST_STEPS ? transitions.steps
+    : transitions.steps.filter((step) => own.includes(step) || [...often].slice(0, MOST_STEPS).includes(step));
+  const steps = [...known, ...own.filter((step) => !known.includes(step))];
   const rows = new Map(steps.map((step, at) => [step, at]));
   const side = Math.min(150, Math.max(46, width * 0.16)), middle = side, total = Math.max(300, width);
   const svg = draw("svg", { viewBox: `0 0 ${total} ${ROW * steps.length + 10}`, role: "img", "aria-label": "transitions between steps" });
@@ -52,7 +56,7 @@ function arcDiagram(data, transitions, state, width) {
   };
   const forward = (from, to) => rows.get(to) >= rows.get(from);
   const most = transitions.edges[0]?.[2] ?? 1;
-  transitions.edges.slice(0, MOST_ARCS).forEach(([from, to, count]) => {
+  transitions.edges.filter(([from, to]) => rows.has(from) && rows.has(to)).slice(0, MOST_ARCS).forEach(([from, to, count]) => {
     const path = draw("path", { d: arc(from, to, forward(from, to)), class: forward(from, to) ? "arc" : "arc back", "stroke-width": 0.7 + 5 * count / most });
     path.append(draw("title", {}, `${data.names[from]} → ${data.names[to]}: ${count}`));
     svg.append(path);
@@ -64,7 +68,7 @@ function arcDiagram(data, transitions, state, width) {
     svg.append(draw("circle", { cx: middle, cy: y(step), r: 6, class: "node", style: `fill: hsl(${hueOf(step)} 55% 60%)` }));
     const places = [...truth.flatMap((each, at) => each === step ? [`true ${at + 1}`] : []), ...plan.flatMap((each, at) => each === step ? [`planned ${at + 1}`] : [])];
     const left = 2 * side + 6, room = Math.floor((total - left) / 7.2);
-    const name = `${data.names[step]}${places.length ? ` (${places.join(", ")})` : ""}`;
+    const name = `${places.length ? `${places.join(", ")}: ` : ""}${data.names[step]}`;
     const text = draw("text", { x: left, y: y(step) + 4, "font-weight": places.length ? 700 : 400 }, name.length > room ? `${name.slice(0, room - 1)}…` : name);
     text.append(draw("title", {}, name));
     svg.append(text);
