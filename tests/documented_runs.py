@@ -22,7 +22,7 @@ RUN = (
     r"^leaplan fit --config \S+ --print_config",
     r"^leaplan fit --config workshop.yaml",
     r"^leaplan extract-features .*--encoder brightness",
-    r"^leaplan( --help)?$",
+    r"^leaplan( --help|$| VERB --help)",
 )
 """Patterns of commands that tests/test_documented_runs.py runs, in a folder with small stand-ins."""
 
@@ -34,10 +34,11 @@ ELSEWHERE = {
     r"^leaplan bench( planner|$)": "tests/planning/test_bench.py::test_the_verb_prints_a_table_and_writes_the_figures",
     r"^leaplan bench language": "tests/planning/test_bench.py::test_the_language_benchmark_compares_equal_scores_and_plans_a_7b_model",
     r"^leaplan bench recogniser(?!.*cuda)": "tests/recognition/test_recogniser_bench.py::test_the_verb_prints_tables_and_the_bound_and_writes_the_figures",
+    r"^leaplan bench --compare": "tests/test_bench.py::test_a_comparison_tells_each_row_and_warns_of_another_machine",
     r"^leaplan bench decode": "tests/data/test_bench.py::test_every_film_is_told_with_and_without_the_cache",
-    r"^leaplan plan ": "tests/test_plan_video.py::test_the_verb_writes_text_json_and_a_strip",
+    r"^leaplan plan( |$)": "tests/test_plan_video.py::test_the_verb_writes_text_json_and_a_strip",
     r"^leaplan recognise ": "tests/test_recognise_video.py::test_the_verb_tells_a_film_along_time",
-    r"^leaplan convert-weights ": "tests/recognition/test_convert.py::test_a_converted_file_gives_the_logits_that_its_source_gives",
+    r"^leaplan convert-weights": "tests/recognition/test_convert.py::test_a_converted_file_gives_the_logits_that_its_source_gives",
     r"^leaplan check-programs FILE": "tests/programs/test_generate.py::test_the_synthetic_kitchen_gets_programs_in_its_own_words",
     r"^leaplan fit .*frame_by_frame": "tests/test_documented_runs.py::test_the_backbone_of_the_page_learns",
     r"^leaplan fit .*our_llm": "tests/test_documented_runs.py::test_the_language_model_of_the_page_is_one_that_a_planner_takes",
@@ -57,7 +58,7 @@ NEEDS = {
     r"^leaplan fit .*(synthetic|kitchen|\.\.\.|EXPERIMENT)": CI,
     r"--encoder (s3d|timm)": "needs weights that are downloaded; extraction runs with an encoder of our own",
     r"^leaplan extract-features": "needs videos or weights; extraction runs with an encoder of our own",
-    r"^leaplan bench .*(cuda|chat|programs)": "takes minutes, a GPU or a dataset; `make bench` is for that",
+    r"^leaplan bench .*(cuda|chat|programs|extract)": "takes minutes, a GPU or a dataset; `make bench` is for that",
     r"^leaplan (--\w+|\w+ --\w+)$": "told in part within a sentence",
 }
 """Pattern to the reason why a command is parsed only."""

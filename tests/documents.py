@@ -1,7 +1,9 @@
 """What README.md, CONTRIBUTING.md and docs/*.md show: code blocks, commands, references to code."""
 
+import os
 import re
 import shlex
+import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,6 +15,8 @@ FENCE = re.compile(r"^```(\w*)[^\n]*\n(.*?)^```[ \t]*$", re.MULTILINE | re.DOTAL
 COMMAND = re.compile(r"(?:PYTHONPATH=\S+ )?(?:leaplan|make)(?= |$)")
 INLINE = re.compile(r"`((?:PYTHONPATH=\S+ )?(?:leaplan|make) [^`]+)`")
 ENDS = {">", ">>", "|", "&&", "||", ";", "&"}
+TRAINER = ("fit", "validate", "test", "predict")
+EXPERIMENT = "configs/experiment/plan_synthetic_t3.yaml"
 
 
 @dataclass(frozen=True)
@@ -57,3 +61,44 @@ def named_files(page: Path) -> dict[str, str]:
     """Return the code blocks that begin with their file's name in a comment: name to content."""
     texts = (text for text in blocks(page, ("python", "yaml")))
     return {name[1]: text for text in texts if (name := re.match(r"# (\S+\.(?:py|yaml))\n", text))}
+
+
+def arguments_of(words: list[str], folder: Path) -> list[str]:
+    """Return the arguments of a leaplan command, with something that exists for what is not here.
+
+    Files of docs/extending.md lie in `folder`; settings of a run are those of its experiment.
+    """
+    return [_standing_in(word, folder) for word in words]
+
+
+def _standing_in(word: str, folder: Path) -> str:
+    if word in ("...", "…", "EXPERIMENT.yaml"):
+        return EXPERIMENT
+    if run := re.fullmatch(r"runs/([\w-]+)/config\.yaml", word):
+        return f"configs/experiment/{run[1].replace('-', '_')}.yaml"
+    return str(folder / word) if (folder / word).is_file() else word
+
+
+def first_line_of_an_experiment(words: list[str]) -> bool:
+    """Whether an experiment's first line is this command; tests/test_configs.py parses those."""
+    path = REPOSITORY / words[2] if words[:2] == ["fit", "--config"] else REPOSITORY
+    return path.is_file() and path.read_text(encoding="utf-8").splitlines()[0] == f"# leaplan {' '.join(words)}"
+
+
+def calls_of_make(command: Command, folder: Path) -> list[list[str]]:
+    """Return what a make command calls of ours: a virtual environment that looks complete writes it down."""
+    venv = folder / "venv"
+    (venv / "bin").mkdir(parents=True)
+    for name in ("leaplan", "python", "ruff", "mypy"):
+        program = venv / "bin" / name
+        program.write_text(f'#!/bin/sh\n{{ printf "{name}\\037"; printf "%s\\037" "$@"; echo; }} >> "{venv}/calls"\n')
+        program.chmod(0o755)
+    for name in (".python", ".installed", ".installed-dev"):
+        (venv / name).touch()
+    words = [f"CONFIG={EXPERIMENT}" if word == "CONFIG=..." else word for word in command.words[1:]]
+    environment = {**os.environ, "MAKEFLAGS": "", "NODE_RANK": "0", "MASTER_ADDR": "first", "MASTER_PORT": "29500"}
+    done = subprocess.run(["make", f"VENV={venv}", *words], cwd=REPOSITORY, env=environment, capture_output=True, text=True)
+    assert done.returncode == 0, f"{command}: {done.stderr}"
+    lines = (venv / "calls").read_text(encoding="utf-8").splitlines() if (venv / "calls").is_file() else []
+    called = [line.split("\037")[:-1] for line in lines]
+    return [arguments for program, *arguments in called if program == "leaplan"]
