@@ -16,7 +16,7 @@ COMMAND = re.compile(r"(?:PYTHONPATH=\S+ )?(?:leaplan|make)(?= |$)")
 INLINE = re.compile(r"`((?:PYTHONPATH=\S+ )?(?:leaplan|make) [^`]+)`")
 ENDS = {">", ">>", "|", "&&", "||", ";", "&"}
 TRAINER = ("fit", "validate", "test", "predict")
-EXPERIMENT = "configs/experiment/plan_synthetic_t3.yaml"
+EXPERIMENT = "configs/experiment/planllm_synthetic_t3.yaml"
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ def _standing_in(word: str, folder: Path) -> str:
         return EXPERIMENT
     if run := re.fullmatch(r"runs/([\w-]+)/config\.yaml", word):
         return f"configs/experiment/{run[1].replace('-', '_')}.yaml"
-    return str(folder / word) if (folder / word).is_file() else word
+    return str(folder / word) if "/" not in word and (folder / word).is_file() else word
 
 
 def first_line_of_an_experiment(words: list[str]) -> bool:
