@@ -97,7 +97,9 @@ def calls_of_make(command: Command, folder: Path) -> list[list[str]]:
         (venv / name).touch()
     words = [f"CONFIG={EXPERIMENT}" if word == "CONFIG=..." else word for word in command.words[1:]]
     environment = {**os.environ, "MAKEFLAGS": "", "NODE_RANK": "0", "MASTER_ADDR": "first", "MASTER_PORT": "29500"}
-    done = subprocess.run(["make", f"VENV={venv}", *words], cwd=REPOSITORY, env=environment, capture_output=True, text=True)
+    done = subprocess.run(
+        ["make", f"VENV={venv}", *words], cwd=REPOSITORY, env=environment, capture_output=True, text=True
+    )
     assert done.returncode == 0, f"{command}: {done.stderr}"
     lines = (venv / "calls").read_text(encoding="utf-8").splitlines() if (venv / "calls").is_file() else []
     called = [line.split("\037")[:-1] for line in lines]

@@ -40,7 +40,10 @@ Each verb has its own --help."""
 
 
 def main(argv: list[str]) -> int:
-    """Run one verb and return its exit code: 0 done, 1 something is wrong with the data, 2 wrong use."""
+    """Run one verb and return its exit code: 0 done, 1 something is wrong with the data, 2 wrong use.
+
+    Nothing that a user did wrong raises: its message is printed.
+    """
     if not argv or argv[0] in ("-h", "--help", "help"):
         print(help_text())
         return 0

@@ -136,7 +136,12 @@ class LeaplanCLI(LightningCLI):
         """Leave the settings alone: our checkpoints hold none, and the command line must win."""
 
     def before_instantiate_classes(self) -> None:
-        """Decide what happens to the run folder before anything heavy is built."""
+        """Decide what happens to the run folder before anything heavy is built.
+
+        Raises:
+            ConfigError: The run is finished, or was begun with other settings.
+            FinishedRun: It is finished, and that is to be skipped.
+        """
         self.settings = self.config[self.subcommand]
         self.run_folder = Path(self.settings.runs) / self.settings.name
         self.requeue = Requeue(self.settings.grace)
@@ -211,7 +216,11 @@ class LeaplanCLI(LightningCLI):
             )
 
     def instantiate_trainer(self, **kwargs: Any) -> Any:
-        """Point the trainer at the run folder and add what every run needs."""
+        """Point the trainer at the run folder and add what every run needs.
+
+        Raises:
+            ConfigError: A validation split is to be evaluated on, but there is none.
+        """
         kwargs["default_root_dir"] = str(self.run_folder)
         if self.subcommand == "fit":
             given = self._get(self.config_init, "trainer")
@@ -291,7 +300,11 @@ def flat(config: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
 
 
 def main(args: list[str]) -> int:
-    """Run a Trainer verb."""
+    """Run a Trainer verb.
+
+    Raises:
+        UserError: Settings, data or a checkpoint that cannot be used, whoever found it.
+    """
     quiet()
     args = with_files(args)
     tell_other_nodes()

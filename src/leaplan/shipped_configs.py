@@ -110,7 +110,11 @@ def with_files(arguments: Sequence[str]) -> list[str]:
 
 
 def print_list(kind: str | None) -> None:
-    """Print the names of all files, or of a kind, and what the first line of each says."""
+    """Print the names of all files, or of a kind, and what the first line of each says.
+
+    Raises:
+        ConfigError: There is no such kind.
+    """
     paths = [path for path in shipped() if kind in (None, path.parent.name)]
     if not paths:
         kinds = dict.fromkeys(path.parent.name for path in shipped())

@@ -211,7 +211,11 @@ def pairs(words: Sequence[str]) -> dict[str, str]:
 
 
 def definition(run: Run) -> dict[str, Any]:
-    """Return what decides the figures of a run: the values of its files, and of the files they name, and settings."""
+    """Return what decides the figures of a run: the values of its files, and of the files they name, and settings.
+
+    Raises:
+        ConfigError: A file cannot be read, or does not hold settings.
+    """
     values: dict[str, Any] = {}
     for file in run.files:
         for key, value in flat(_content(file)).items():

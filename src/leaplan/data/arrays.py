@@ -39,7 +39,7 @@ def index_arrays(folder: Path, videos: Iterable[str]) -> dict[str, Path]:
 
 
 def read_array(path: Path, key: str | None = None, ndim: int = 2) -> NDArray[np.float32]:
-    """Return the array in `path` as float32.
+    """Return the array in `path` as float32, (rows, D) where `ndim` is 2.
 
     Raises:
         DataError: Unreadable, pickled, not numbers, of another rank than `ndim`, empty, or not finite.

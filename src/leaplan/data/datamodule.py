@@ -261,7 +261,11 @@ class VideoDataModule(LightningDataModule):
         return [tuple(s.step for s in video.segments) for video in self.annotations.of_split("train")]
 
     def single_steps(self) -> SingleSteps | None:
-        """Return every step of the training videos with its neighbours; None where windows are split, not videos."""
+        """Return every step of the training videos with its neighbours; None where windows are split, not videos.
+
+        Raises:
+            ConfigError: View and source are not those of planning windows.
+        """
         if self.annotations.windows is not None:
             return None
         windows, start, goal = self._planning()[1].observe(PlanningWindows(1)(self.annotations, "train"), self.folder)

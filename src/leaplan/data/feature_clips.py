@@ -34,7 +34,7 @@ class FeatureClips:
 
 
 def rows_of_window(window: Window, rows: int, length: int, latest: float | None) -> NDArray[np.int64]:
-    """Return `rows` row numbers spread evenly over a window; row r shows second r to r + 1.
+    """Return row numbers (rows,) spread evenly over a window; row r shows second r to r + 1.
 
     Args:
         window: In seconds.

@@ -26,6 +26,9 @@ class Files:
         root: The folder that holds the dataset's folder, or the dataset's folder itself.
         names: Names that the dataset's folder may have, ours first.
         inside: Folders that the dataset's authors use inside it.
+
+    Raises:
+        DataError: `root` is not a folder.
     """
 
     def __init__(self, root: Path, names: Sequence[str], inside: Sequence[str] = ()) -> None:
@@ -86,7 +89,11 @@ class Files:
         return content
 
     def text(self, path: Path) -> str:
-        """Return the text of `path` (UTF-8, with or without a byte order mark)."""
+        """Return the text of `path` (UTF-8, with or without a byte order mark).
+
+        Raises:
+            DataError: Unreadable, or not UTF-8.
+        """
         try:
             return self.bytes(path).decode("utf-8-sig")
         except UnicodeDecodeError as error:

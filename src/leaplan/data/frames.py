@@ -40,6 +40,9 @@ class Frames:
             Evaluation then sees the same frames as without. Training keeps 2 T frames of each window at 8/7 of
             the size, and takes the nearest of them to each frame that it would take without a cache; with dense
             sampling they are the middle ones, and starts are drawn among them.
+
+    Raises:
+        ConfigError: Settings that cannot be, all of them at once.
     """
 
     width = 0

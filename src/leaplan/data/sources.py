@@ -120,6 +120,10 @@ class Features:
         """Observe the seconds around start and goal; a window that begins or ends outside is dropped.
 
         Each file is read once and only the observed rows are kept, so that memory holds the windows alone.
+
+        Raises:
+            ProblemList: Arrays cannot be read, or are of several widths.
+            DataError: No window lies within its array.
         """
         seen: dict[int, tuple[NDArray[np.float32], NDArray[np.float32]]] = {}
         problems = []
@@ -154,7 +158,11 @@ class Features:
         return _pooled(array[rows], self.pool)
 
     def clips(self, clips: Sequence[Clip], folder: Path, training: bool) -> FeatureClips:
-        """Return `clip_rows` rows of each window of `clips`; a row that shows anything after `latest` is never used."""
+        """Return `clip_rows` rows of each window of `clips`; a row that shows anything after `latest` is never used.
+
+        Raises:
+            ProblemList: Arrays cannot be read, or are of several widths.
+        """
         arrays: dict[str, NDArray[np.float32]] = {}
         problems = []
         for video in dict.fromkeys(clip.video for clip in clips):
@@ -216,7 +224,11 @@ class SegmentFeatures:
         self._row: dict[str, int] = {}
 
     def restrict(self, annotations: Annotations, folder: Path) -> Annotations:
-        """Keep the segments that the archive has, and the step classes that remain, in vocabulary order."""
+        """Keep the segments that the archive has, and the step classes that remain, in vocabulary order.
+
+        Raises:
+            DataError: The archive is malformed or of another dataset, or the protocol lists windows.
+        """
         if annotations.windows is not None:
             raise DataError(
                 f"protocol '{annotations.protocol}' lists windows by position: features per segment do not fit",
@@ -257,7 +269,11 @@ class SegmentFeatures:
         return _compact(replace(annotations, videos=tuple(videos), notes=notes))
 
     def observe(self, windows: Sequence[PlanningWindow], folder: Path) -> Observed:
-        """Look up the first and the last segment of every window."""
+        """Look up the first and the last segment of every window.
+
+        Raises:
+            DataError: Seconds are asked for that the archive does not hold.
+        """
         first = np.array([self._row[window.segments[0]] for window in windows])
         last = np.array([self._row[window.segments[-1]] for window in windows])
         rows = self._features.shape[1]
@@ -270,7 +286,11 @@ class SegmentFeatures:
         )
 
     def clips(self, clips: Sequence[Clip], folder: Path, training: bool) -> FeatureClips:
-        """Return the seconds observed around the start and the stop of each clip's own segment, in order."""
+        """Return the seconds observed around the start and the stop of each clip's own segment, in order.
+
+        Raises:
+            DataError: As `observe`; or the clips are to be anticipated, from what the archive does not hold.
+        """
         if any(clip.latest is not None for clip in clips):
             raise DataError(
                 f"{self.file} has features of the segments themselves: what comes before them cannot be told from it",

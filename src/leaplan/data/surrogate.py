@@ -40,6 +40,9 @@ class SurrogateFeatures:
         width: None leaves the D of the file; else embeddings are first projected to this width, at random but
             alike for all files of one D.
         seed: Of noise and projection.
+
+    Raises:
+        ConfigError: `noise` is negative, or `width` not positive.
     """
 
     def __init__(self, file: str, key: str, noise: float = 3.0, width: int | None = None, seed: int = 7) -> None:

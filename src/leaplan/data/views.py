@@ -73,6 +73,9 @@ class PlanningWindows:
 
     Args:
         horizon: Number of steps to plan, 1 to 32 (the field uses 3 and 4).
+
+    Raises:
+        DataError: `horizon` is not 1 to 32.
     """
 
     def __init__(self, horizon: int = 3) -> None:
@@ -137,6 +140,9 @@ class AnticipationClips:
         frame_rate: F where the annotations do not tell it.
         align: Seconds; windows then end on a grid of this many seconds, never later than without it, so that
             segments share windows. 0 leaves them where they are.
+
+    Raises:
+        DataError: A number is negative, or 0 where it must be positive.
     """
 
     def __init__(

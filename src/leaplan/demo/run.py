@@ -58,6 +58,8 @@ def main(argv: list[str]) -> int:
 class Demo:
     """What the demo does, step by step, each only where it has not been done.
 
+    All methods raise `UserError` where a verb that they call fails.
+
     Args:
         options: Of the command line.
     """

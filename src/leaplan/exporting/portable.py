@@ -11,7 +11,11 @@ KNOWN = "leaplan.data.known.KnownProblem"
 
 
 def portable(settings: dict[str, Any]) -> dict[str, Any]:
-    """Return the settings of an exported model, from those of its run."""
+    """Return the settings of an exported model, from those of its run.
+
+    Raises:
+        ConfigError: The language model is a file of llama2.c.
+    """
     model = deepcopy(settings["model"])
     arguments = model["init_args"]
     if "backbone" in arguments:

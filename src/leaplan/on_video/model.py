@@ -193,7 +193,11 @@ class Model:
 
 
 def refuse_source(data: Any) -> None:
-    """Check that what a planner sees can be made of pictures."""
+    """Check that what a planner sees can be made of pictures.
+
+    Raises:
+        ConfigError: It cannot; says what the features are.
+    """
     if not isinstance(data.source, Features):
         what = f"the run plans from {type(data.source).__name__}, which no video can be turned into"
         hint = "Plan with a run that was trained on features per second (leaplan.data.sources.Features)"
@@ -201,7 +205,11 @@ def refuse_source(data: Any) -> None:
 
 
 def refuse_horizon(run: OpenedRun, steps: int | None) -> None:
-    """Check that a run plans as many steps as are asked for; None is content with any number."""
+    """Check that a run plans as many steps as are asked for; None is content with any number.
+
+    Raises:
+        ConfigError: It plans another number.
+    """
     horizon = run.module.problem.horizon
     if steps is not None and steps != horizon:
         what = f"{steps} steps are asked for, but {run.folder.name} plans {horizon} steps"
@@ -209,7 +217,11 @@ def refuse_horizon(run: OpenedRun, steps: int | None) -> None:
 
 
 def refuse_features(data: Any) -> None:
-    """Check that a run looks at frames of what it recognises."""
+    """Check that a run looks at frames of what it recognises.
+
+    Raises:
+        ConfigError: It anticipates, or looks at features.
+    """
     if data.view.windows != 1 or data.view.gap is not None:
         raise ConfigError("the run anticipates: it looks before an action, not at it", TRAIN)
     if not hasattr(data.source, "look"):

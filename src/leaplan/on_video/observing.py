@@ -148,7 +148,11 @@ class Moments:
         return start, goal
 
     def pictures(self, eyes: Eyes) -> tuple[NDArray[np.uint8], NDArray[np.uint8]]:
-        """Return the frames (H, W, 3) at start and goal."""
+        """Return the frames (H, W, 3) at start and goal.
+
+        Raises:
+            DataError: A time lies outside the video.
+        """
         with self._opened(eyes.reader) as video:
             end = video.duration
             start, goal = (video.frames_at([min(time, end)])[0] for time in (self.start, self.goal))

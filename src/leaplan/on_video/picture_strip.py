@@ -52,7 +52,7 @@ def write_picture(path: Path, picture: Image.Image) -> None:
 
 
 def draw_strip(start: NDArray[np.uint8], goal: NDArray[np.uint8], planned: "Planned") -> Image.Image:
-    """Return the picture: the frame of the start, the steps below one another, the frame of the goal."""
+    """Return the picture: frames (H, W, 3) of start and goal, the steps between them."""
     frames = [_framed(picture) for picture in (start, goal)]
     font, small = (ImageFont.load_default(size) for size in (TEXT, SMALL))
     steps = [_step(name, font) for name in planned.named(planned.steps)]

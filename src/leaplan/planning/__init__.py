@@ -1,0 +1,1 @@
+"""PlanLLM: from two observations to a plan."""

@@ -49,7 +49,7 @@ def free_form(descriptions: StepDescriptions, vocabulary: Vocabulary, horizon: i
 
 
 def identity(problem: PlanningProblem, y: Embeddings, language: LanguageParts | None) -> dict[str, Any]:
-    """Return what a checkpoint must have been trained for."""
+    """Return what a checkpoint must have been trained for; `y` (N, M, D) are the descriptions."""
     vocabulary = problem.vocabulary
     return {
         "horizon": problem.horizon,

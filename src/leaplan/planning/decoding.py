@@ -150,7 +150,7 @@ def max_plus(scores: Tensor, transitions: Tensor) -> Tensor:
 
 
 def check_chain(log_emissions: Tensor, log_transitions: Tensor) -> tuple[Tensor, Tensor]:
-    """Return both in float32 (float64 stays), after a look at their shapes.
+    """Return both, (B, T, N) and (N, N), in float32 (float64 stays), after a look at their shapes.
 
     Raises:
         ValueError: The shapes do not fit.

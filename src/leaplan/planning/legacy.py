@@ -19,7 +19,7 @@ EPSILON = 1e-6
 
 
 def mean_iou_batch(pred: Tensor, target: Tensor, batch_size: int) -> Tensor:
-    """One step set per *batch* ("MIoU1" of PDPP and KEPP): grows to 1 with the batch size."""
+    """One step set per *batch* ("MIoU1" of PDPP and KEPP): a scalar of plans (B, T); grows to 1 with the batch."""
     batches = _batches(pred, target, batch_size)
     return torch.stack([_set_iou(p, g) * len(p) for p, g in batches]).sum() / len(pred)
 
@@ -31,7 +31,7 @@ def _set_iou(pred: Tensor, target: Tensor) -> Tensor:
 
 
 def mean_iou_cumulative(pred: Tensor, target: Tensor, batch_size: int) -> Tensor:
-    """Sets that are never cleared within a batch (SCHEMA and PlanLLM `accuracy`).
+    """Sets that are never cleared within a batch (SCHEMA and PlanLLM `accuracy`). Plans (B, T) in, a scalar out.
 
     Sample b is scored with the union of the steps of samples 1 to b of its batch.
     """
@@ -52,7 +52,7 @@ def _running_union(plans: Tensor, classes: int) -> Tensor:
 def mean_iou_bitwise(pred: Tensor, target: Tensor) -> Tensor:
     """Bitwise and/or of class *ids* (P3IV, SCHEMA, PlanLLM `acc_iou`): renumbering the classes changes it.
 
-    Mean over samples of (sum_t (pred & target) + e) / (sum_t (pred | target) + e), e = 1e-6. This is the mIoU
+    Mean over plans (B, T) of (sum_t (pred & target) + e) / (sum_t (pred | target) + e), e = 1e-6. This is the mIoU
     in the published Viterbi rows of SCHEMA and PlanLLM.
     """
     both, either = (pred & target).sum(1), (pred | target).sum(1)
@@ -60,7 +60,7 @@ def mean_iou_bitwise(pred: Tensor, target: Tensor) -> Tensor:
 
 
 def mean_iou_bitwise_aggregate(pred: Tensor, target: Tensor) -> Tensor:
-    """As `mean_iou_bitwise`, with both sums over all samples and steps."""
+    """As `mean_iou_bitwise`, with both sums over all samples and steps, a scalar."""
     both, either = (pred & target).sum(), (pred | target).sum()
     return (both.double() + EPSILON) / (either + EPSILON)
 
@@ -106,6 +106,6 @@ class LegacyPlanMetrics(PlanMetrics):
         return legacy_scores(table.pred, table.target, self.batch_size)
 
     def compute_where(self, chosen: Tensor) -> Mapping[str, Tensor]:
-        """Return `legacy_scores` of the samples i with `chosen[i]`. All processes call it."""
+        """Return `legacy_scores` of the samples i with `chosen[i]`, a boolean (M,). All processes call it."""
         table = self.table().where(chosen)
         return legacy_scores(table.pred, table.target, self.batch_size)

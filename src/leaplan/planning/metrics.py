@@ -28,17 +28,17 @@ def success_rate(pred: Tensor, target: Tensor) -> Tensor:
 
 
 def mean_accuracy(pred: Tensor, target: Tensor) -> Tensor:
-    """mAcc: share of all B*T target steps that are predicted at their position (a micro average)."""
+    """mAcc: share of all target steps (B, T) that are predicted at their position (a micro average)."""
     return _mean_accuracy(count_plans(pred, target))
 
 
 def mean_iou(pred: Tensor, target: Tensor) -> Tensor:
-    """mIoU: mean over samples of |P & G| / |P | G|, with P and G the sets of predicted and true steps."""
+    """mIoU: mean over samples of |P & G| / |P | G|, with P and G the step sets of plans (B, L) and (B, T)."""
     return _mean_iou(count_plans(pred, target))
 
 
 def edit_score(pred: Tensor, target: Tensor) -> Tensor:
-    """Mean over samples of 1 - Levenshtein / length of the longer plan."""
+    """Mean over plans (B, L) and targets (B, T) of 1 - Levenshtein / length of the longer plan."""
     return _edit_score(count_plans(pred, target))
 
 
@@ -53,7 +53,7 @@ def accuracy_at_k(logits: Tensor, target: Tensor, k: int = 5) -> Tensor:
 
 
 def macro_precision(pred: Tensor, target: Tensor) -> Tensor:
-    """Mean over the classes in `pred` and `target` of #(pred = c and target = c) / #(pred = c).
+    """Mean over the classes in `pred` (B, L) and `target` (B, T) of #(pred = c and target = c) / #(pred = c).
 
     A class that is never predicted gives 0; positions beyond the target's length do not count. P3IV calls this
     number "mean category accuracy".
@@ -151,7 +151,7 @@ class PlanTable(NamedTuple):
     rank: Tensor | None  # (M, T) rank of the targets' logits, None where no logits were given
 
     def where(self, chosen: Tensor) -> "PlanTable":
-        """Return the samples i with `chosen[i]`, a boolean over all positions of the split."""
+        """Return the samples i with `chosen[i]`, a boolean (M,) over the split."""
         keep = chosen.cpu()[self.index]
         return PlanTable(*(None if column is None else column[keep] for column in self))  # type: ignore[arg-type]
 

@@ -176,7 +176,7 @@ class Planner(nn.Module):
         return None if self.attend is None else self.attend.learn(self.observe(start, goal), descriptions, steps)
 
     def learn_directly(self, start: Tensor, goal: Tensor, mixture: Mixture | None) -> PlannerOutput | None:
-        """Return what the direct readers make of windows, mixed in pairs if a mixture is given: training only."""
+        """Return what direct readers make of `start`, `goal` (B, S, D), mixed in pairs if asked for: training only."""
         if self.direct is None:
             return None
         if mixture is not None:

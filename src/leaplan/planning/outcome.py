@@ -200,7 +200,7 @@ def write_predictions(
     vocabulary: Vocabulary,
     read: Callable[[list[int]], str],
 ) -> None:
-    """Write one line per window, as `leaplan score` reads them. `read` turns token ids into text."""
+    """Write one line per window, as `leaplan score` reads them. `seen` (M,); `read` turns token ids into text."""
     lines = []
     for row, index in enumerate(outcome.index.tolist()):
         window = windows[index]

@@ -157,7 +157,11 @@ def _copies(out: Path | None) -> Iterator[Path]:
 
 
 def shown(dataset: Dataset, options: argparse.Namespace) -> str:
-    """Return evidence and prompt of the clips `options.show`; with `options.brief` evidence and program by rules."""
+    """Return evidence and prompt of the clips `options.show`; with `options.brief` evidence and program by rules.
+
+    Raises:
+        ConfigError: There is no such clip.
+    """
     clips = {clip.id: clip for clip in dataset.clips}
     absent = [name for name in options.show if name not in clips]
     if absent:

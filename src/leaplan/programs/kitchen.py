@@ -125,7 +125,11 @@ def kitchen_program(entry: Mapping[str, Any], facts: Iterable[str], action: str 
 
 
 def kitchen_programs(evidence: Mapping[str, Any]) -> dict[str, Program]:
-    """Return segment id to true program for a whole `evidence/<video>.json`, facts followed from one to the next."""
+    """Return segment id to true program for a whole `evidence/<video>.json`, facts followed from one to the next.
+
+    Raises:
+        DataError: A field is missing.
+    """
     facts = dict.fromkeys(map(str, _get(evidence, "facts")))
     programs = {}
     for entry in _get(evidence, "programs"):

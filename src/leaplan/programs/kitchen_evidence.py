@@ -40,7 +40,11 @@ def evidence_files(folder: Path) -> dict[str, Path]:
 
 
 def clips_of(path: Path) -> list[Clip]:
-    """Return the clips of one video: a clip lasts from its first sub-action to its last."""
+    """Return the clips of one video: a clip lasts from its first sub-action to its last.
+
+    Raises:
+        ProblemList: Segments are malformed; all are told.
+    """
     document = document_of(path)
     clips, problems = [], []
     for position, program in enumerate(document.get("programs", ())):

@@ -128,7 +128,7 @@ class UniFormerV2Encoder(nn.Module):
 
 
 def normalised(clips: Tensor, dtype: torch.dtype = torch.float32) -> Tensor:
-    """Return (x / 255 - 0.45) / 0.225 of values in 0..255, uint8 or float."""
+    """Return (x / 255 - 0.45) / 0.225 of `clips` (N, 3, F, H, W) in 0..255, uint8 or float."""
     return clips.to(dtype).mul(1 / (255 * DEVIATION)).sub_(MEAN / DEVIATION)
 
 

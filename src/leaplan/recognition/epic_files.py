@@ -113,7 +113,11 @@ def read_subsets(root: Path, segments: EpicSegments) -> dict[str, dict[str, Tens
 
 
 def read_training_pairs(root: Path) -> set[tuple[int, int]] | None:
-    """Return the (verb, noun) pairs of the training file, None if it is not there."""
+    """Return the (verb, noun) pairs of the training file, None if it is not there.
+
+    Raises:
+        DataError: Unreadable, without its columns, or with classes that cannot be.
+    """
     path = find_file(root, *TRAIN)
     if path is None:
         return None

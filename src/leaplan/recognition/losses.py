@@ -29,7 +29,7 @@ class Average(NamedTuple):
 
     @property
     def value(self) -> Tensor:
-        """The mean; 0 over nothing."""
+        """The mean, a scalar; 0 over nothing."""
         return self.sum / self.count.clamp(min=1)
 
 

@@ -182,7 +182,7 @@ def classes_of(head: str, labels: Labels) -> Tensor:
 def recognition_scores(
     scores: Scores, labels: Labels, action_pairs: Tensor | None = None, top: Sequence[int] = (1, 5)
 ) -> dict[str, Tensor]:
-    """Return every score of `scores_of_ranks`, computed from logits."""
+    """Return every score of `scores_of_ranks`, scalars, from logits; `action_pairs` (actions, 2)."""
     return scores_of_ranks(ranks_of(scores, labels, action_pairs), labels, top)
 
 

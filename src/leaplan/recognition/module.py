@@ -54,6 +54,9 @@ class RecognitionModule(LightningModule):
         program_width, program_layers: Of the program head.
         window_layers: Of the aggregator of several windows.
         program_dropout, window_dropout: Inside the program head and the aggregator.
+
+    Raises:
+        ConfigError: Windows are to be looked at once, by what still learns.
     """
 
     monitor = "val/selection"
@@ -241,7 +244,7 @@ class RecognitionModule(LightningModule):
                 cached_windows(self.network, data, split, Path(self.trainer.default_root_dir), self.device)
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
-        """Return L_AP of a batch; every process scales its part so that their mean is that of the whole batch."""
+        """Return L_AP, a scalar; each process scales its part so that their mean is that of the whole batch."""
         self.broken.add(batch["broken"], self.current_epoch)
         seen = self(batch["clips"][:, 0], batch["window_mask"])  # one view
         averages = self.loss(seen, batch)

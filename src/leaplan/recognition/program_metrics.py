@@ -64,7 +64,7 @@ def count_programs(logits: ProgramLogits, program: Mapping[str, Tensor], valid: 
 
 
 def program_scores(logits: ProgramLogits, program: Mapping[str, Tensor], valid: Tensor) -> dict[str, Tensor]:
-    """Return all scores of predicted programs; arguments as of `count_programs`, scores as of `scores_of`."""
+    """Return all scores of predicted programs; arguments as of `count_programs`, scalars as of `scores_of`."""
     return scores_of(count_programs(logits, program, valid))
 
 

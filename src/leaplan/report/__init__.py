@@ -1,0 +1,1 @@
+"""What is read in run folders and shown to people. No networks."""

@@ -1,0 +1,1 @@
+"""Language: sentence encoders, causal models, clients of servers."""

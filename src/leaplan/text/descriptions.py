@@ -197,7 +197,7 @@ class PrecomputedSteps:
 
 
 def content_hash(embeddings: Embeddings) -> str:
-    """Return the SHA-256 of the embeddings' shape and values, as checkpoints name them."""
+    """Return the SHA-256 of shape and values of embeddings (N, M, D), as checkpoints name them."""
     header = str(embeddings.shape).encode()
     return hashlib.sha256(header + np.ascontiguousarray(embeddings).tobytes()).hexdigest()
 

@@ -103,7 +103,7 @@ class ClipTextEncoder:
 
 
 def encode_cached(encoder: SentenceEncoder, sentences: Sequence[str], cache: Path | None) -> Embeddings:
-    """Return `encoder.encode(sentences)`, kept in `cache` under a hash of encoder and sentences."""
+    """Return `encoder.encode(sentences)` (n, D), kept in `cache` under a hash of encoder and sentences."""
     if cache is None:
         return encoder.encode(sentences)
     digest = hashlib.sha256("\x00".join([encoder.identity, *sentences]).encode()).hexdigest()[:32]

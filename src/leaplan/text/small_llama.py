@@ -55,6 +55,9 @@ class SmallLlama:
         learns: Which weights learn later, with the planner: none, low-rank adapters, or all.
         lora: Of the adapters.
         cache: Where runs share models; None is ~/.cache/leaplan/language.
+
+    Raises:
+        ConfigError: `vocabulary` is too small, or `width` no even multiple of `heads`.
     """
 
     name = "small Llama"
@@ -287,7 +290,7 @@ def batches(lines: list[Line], size: int, shuffle: bool = False) -> Iterator[lis
 
 
 def training_loss(model: Any, lines: list[Line]) -> Tensor:
-    """Return the mean cross-entropy of a token, lines weighing as the square root of how often they occur.
+    """Return the mean cross-entropy of a token, a scalar, lines weighing as the square root of how often they occur.
 
     That is between what is frequent and what is possible: it predicts unseen plans better than either.
     """

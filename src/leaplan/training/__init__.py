@@ -1,0 +1,1 @@
+"""What every training has in common: optimiser, checkpoints, results, intervals."""

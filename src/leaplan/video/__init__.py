@@ -1,0 +1,1 @@
+"""Pixels: readers, sampling, transforms, encoders of seconds."""

@@ -64,6 +64,7 @@ class DecordFrames:
         return frames
 
     def close(self) -> None:
+        """Let go of the file."""
         del self._video
 
     def _number_at(self, time: float) -> int:

@@ -86,7 +86,11 @@ class PyAVFrames:
 
     @property
     def duration(self) -> float:
-        """Seconds from the first frame to the end of the last one."""
+        """Seconds from the first frame to the end of the last one.
+
+        Raises:
+            VideoError: The file has no video that can be decoded.
+        """
         promised = self._promised_end() if "mp4" in self._container.format.name else None
         with _Explained(self._path):
             if promised is None:
@@ -110,6 +114,7 @@ class PyAVFrames:
         return _stacked([frames[tick] for tick in ticks], self._path)
 
     def close(self) -> None:
+        """Let go of the file."""
         self._container.close()
 
     def _tick(self, time: float) -> int:

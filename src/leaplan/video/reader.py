@@ -111,12 +111,14 @@ class Frames(Protocol):
     frame_rate: float
 
     @property
-    def duration(self) -> float: ...
+    def duration(self) -> float:
+        """Seconds from the first frame to the end of the last one."""
 
     def read(self, times: Sequence[float]) -> NDArray[np.uint8]:
         """Return frames (n, H, W, 3), n > 0; times are finite and earlier than `latest`."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let go of the file."""
 
 
 class GuardedReader:
@@ -138,9 +140,16 @@ class GuardedReader:
 
     @property
     def duration(self) -> float:
+        """Seconds, as of the reader of its kind. Raises as `frames_at`."""
         return self._ask(lambda: self._frames.duration)
 
     def frames_at(self, times: Sequence[float]) -> NDArray[np.uint8]:
+        """Return frames (n, H, W, 3), RGB, shown at `times`.
+
+        Raises:
+            VideoError: The file cannot be decoded, in time, or by this process.
+            DataError: A time is not finite, or not to be seen.
+        """
         wanted = [float(time) for time in times]
         if not wanted:
             raise ValueError("frames_at needs at least one time")
@@ -149,6 +158,7 @@ class GuardedReader:
         return self._ask(lambda: self._frames.read(wanted))
 
     def close(self) -> None:
+        """Let go of the file, unless another thread or process is at work in it."""
         if not self._unusable and self._process == os.getpid():  # else a thread or the parent is at work in it
             self._frames.close()
             video_closed()

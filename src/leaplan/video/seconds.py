@@ -207,6 +207,9 @@ class ColorSeconds:
     Args:
         frames, rate: T and frames per second; the kitchen's films have 10.
         size, short_side: 0 takes whole frames as they are.
+
+    Raises:
+        ConfigError: Sizes that do not fit.
     """
 
     name = "color_layout"

@@ -61,6 +61,7 @@ class StillFrames:
         return np.stack([decoded[place] for place in places])
 
     def close(self) -> None:
+        """Let go of the file."""
         self._pictures.close()
 
     def _number_at(self, time: float) -> int:
@@ -99,11 +100,14 @@ class Pictures(Protocol):
 
     numbers: NDArray[np.int64]
 
-    def name(self, place: int) -> str: ...
+    def name(self, place: int) -> str:
+        """Return the name of the picture at `place`."""
 
-    def bytes_of(self, place: int) -> bytes: ...
+    def bytes_of(self, place: int) -> bytes:
+        """Return the file of the picture at `place`."""
 
-    def close(self) -> None: ...
+    def close(self) -> None:
+        """Let go of the file."""
 
 
 class Folder:
@@ -118,12 +122,15 @@ class Folder:
         self.numbers, self._names = _folder_index(path, path.stat().st_mtime_ns)
 
     def name(self, place: int) -> str:
+        """Return the name of the picture at `place`."""
         return self._names[place]
 
     def bytes_of(self, place: int) -> bytes:
+        """Return the file of the picture at `place`."""
         return (self._path / self._names[place]).read_bytes()
 
     def close(self) -> None:
+        """Nothing is held open."""
         pass
 
 
@@ -141,12 +148,15 @@ class Tar:
         self._file = os.open(path, os.O_RDONLY)
 
     def name(self, place: int) -> str:
+        """Return the name of the picture at `place`."""
         return self._index.names[place]
 
     def bytes_of(self, place: int) -> bytes:
+        """Return the file of the picture at `place`."""
         return os.pread(self._file, int(self._index.sizes[place]), int(self._index.offsets[place]))
 
     def close(self) -> None:
+        """Let go of the file."""
         os.close(self._file)
 
 

@@ -64,6 +64,7 @@ class TorchCodecFrames:
         return frames
 
     def close(self) -> None:
+        """Let go of the file."""
         del self._video
 
     def _clock(self, time: float) -> float:

@@ -1,0 +1,1 @@
+"""Anybody's predictions of plans, read and scored."""

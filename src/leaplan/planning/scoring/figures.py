@@ -68,7 +68,11 @@ def ratios(predictions: Predictions, decoding: str) -> Ratios:
 
 
 def score_file(predictions: Predictions, resampling: Resampling, legacy_batch: int | None = None) -> dict[str, Any]:
-    """Return all figures of one file, fractions with 95 % intervals, and the legacy ones if a batch size is given."""
+    """Return all figures of one file, fractions with 95 % intervals, and the legacy ones if a batch size is given.
+
+    Raises:
+        DataError: Legacy figures are asked for of plans of several lengths.
+    """
     clusters = resampling.clusters(predictions)
     decodings = {name: _score(predictions, name, resampling, clusters) for name in predictions.plans}
     if legacy_batch is not None:

@@ -40,7 +40,7 @@ class Store:
         path: It is made where it is not there.
 
     Raises:
-        DataError: It cannot be opened, or is something else.
+        DataError: It cannot be opened, or is something else. All methods raise it where the file cannot be written.
     """
 
     def __init__(self, path: Path) -> None:

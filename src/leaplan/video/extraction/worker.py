@@ -116,7 +116,11 @@ def extract(
 
 
 def encode(encoder: "SecondsEncoder", clips: Tensor, dtype: Stored) -> NDArray[np.floating]:
-    """Return the rows (n, D) of clips (n, T, 3, S, S) as they are written."""
+    """Return the rows (n, D) of clips (n, T, 3, S, S) as they are written.
+
+    Raises:
+        ConfigError: So many rows at once do not fit the memory.
+    """
     encoded = _encoded(encoder, clips)
     with np.errstate(over="ignore"):  # beyond float16 is infinity, and told as such
         rows: NDArray[np.floating] = encoded.float().cpu().numpy().astype(dtype)
