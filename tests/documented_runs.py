@@ -1,4 +1,4 @@
-# ruff: noqa: E501, a row of a table is a line
+
 """Where each command of README and docs is run: here (RUN), in another test (ELSEWHERE), or not, and why (NEEDS).
 
 Patterns are searched for in the command's words. The first table that fits counts, so RUN should be precise.
