@@ -140,6 +140,7 @@ def _with_deviation(
 def _paired(planners: Sequence[Planners], resampling: Resampling) -> Table:
     """Return by how much each model differs from the first, each with the decoding that is shown of it."""
     first, *others = planners
+    unit = resampling.unit_of(first.files[0])
     rows: list[list[Cell | str]] = []
     told = ""
     for other in others:
@@ -155,8 +156,8 @@ def _paired(planners: Sequence[Planners], resampling: Resampling) -> Table:
             cells = [figure_cell(change["figures"].get(name), "+") for name in SHOWN]
             rows.append([other.label, label, *cells])
     caption = (
-        f"Points, {told}; averaged over seeds before {resampling.draws} draws of whole videos (95 % interval) and "
-        f"two-sided sign flips of videos (p). They say what other videos would change, not what other seeds would."
+        f"Points, {told}; averaged over seeds before {resampling.draws} draws of whole {unit}s (95 % interval) and "
+        f"two-sided sign flips of {unit}s (p). They say what other {unit}s would change, not what other seeds would."
     )
     return Table(f"Minus {first.label}, on the same windows", ["model", "plans by", *SHOWN.values()], rows, caption)
 
