@@ -46,7 +46,7 @@ function traceOf(trace) {
 // A small screen has no room for names on both axes of a matrix: they are numbered.
 function numbered(given) {
   const names = given.yaxis.ticktext.map((name, at) => `${name.length > 18 ? `${name.slice(0, 17)}…` : name} ${at + 1}`);
-  const xaxis = { ...given.xaxis, ticktext: names.map((_, at) => `${at + 1}`), tickangle: 0 };
+  const xaxis = { ...given.xaxis, ticktext: names.map((_, at) => `${at + 1}`), tickangle: 0, tickfont: { size: 8 } };
   return { ...given, xaxis, yaxis: { ...given.yaxis, ticktext: names }, margin: { l: 50, r: 4, t: 20, b: 48 } };
 }
 
