@@ -1,4 +1,3 @@
-
 """Where each command of README and docs is run: here (RUN), in another test (ELSEWHERE), or not, and why (NEEDS).
 
 Patterns are searched for in the command's words. The first table that fits counts, so RUN should be precise.
@@ -27,6 +26,7 @@ RUN = (
 ELSEWHERE = {
     r"^leaplan test( --config|$)": ("test_cli.py", "test_the_saved_config_alone_repeats_the_evaluation"),
     r"^leaplan (fit|score)$": ("test_cli.py", "test_score_of_the_predictions_file_gives_the_figures_of_the_run"),
+    r"^leaplan (validate|predict)": ("test_cli.py", "test_validate_and_predict_use_the_best_checkpoint"),
     r"^leaplan score --protocol": ("recognition/test_score.py", "test_figures_equal_the_definitions"),
     r"^leaplan check-data": ("data/test_check.py", "test_all_is_well_with_the_real_data"),
     r"^leaplan bench( planner|$)": ("planning/test_bench.py", "test_the_verb_prints_a_table_and_writes_the_figures"),

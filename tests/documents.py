@@ -29,8 +29,8 @@ class Command:
 
     @property
     def words(self) -> list[str]:
-        """Program and arguments, without comment, redirection and setting of variables."""
-        words = shlex.split(self.text, comments=True)
+        """Program and arguments, what stands in brackets too, without comment, redirection and setting of variables."""
+        words = shlex.split(re.sub(r"\[(--[^]]*)\]", r"\1", self.text), comments=True)
         end = next((place for place, word in enumerate(words) if word in ENDS), len(words))
         return [word for word in words[:end] if not word.startswith("PYTHONPATH=")]
 

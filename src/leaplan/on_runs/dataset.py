@@ -59,7 +59,7 @@ class AtHand:
 
 
 def open_dataset(run: RunFolder, root: str = "") -> AtHand:
-    """Return what is at hand of the dataset that `run` was evaluated on.
+    """Return what is at hand of the dataset that `run` was evaluated on. Nothing is raised: `missing` tells why.
 
     Args:
         run: Its config.yaml tells the dataset.
