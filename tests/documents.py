@@ -96,7 +96,8 @@ def calls_of_make(command: Command, folder: Path) -> list[list[str]]:
     for name in (".python", ".installed", ".installed-dev"):
         (venv / name).touch()
     words = [f"CONFIG={EXPERIMENT}" if word == "CONFIG=..." else word for word in command.words[1:]]
-    environment = {**os.environ, "MAKEFLAGS": "", "NODE_RANK": "0", "MASTER_ADDR": "first", "MASTER_PORT": "29500"}
+    ours = {name: value for name, value in os.environ.items() if name not in ("CONFIG", "DATA_ROOT", "SEEDS", "ARGS")}
+    environment = {**ours, "MAKEFLAGS": "", "NODE_RANK": "0", "MASTER_ADDR": "first", "MASTER_PORT": "29500"}
     done = subprocess.run(
         ["make", f"VENV={venv}", *words], cwd=REPOSITORY, env=environment, capture_output=True, text=True
     )
