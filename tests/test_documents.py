@@ -3,6 +3,7 @@
 import argparse
 import ast
 import re
+from functools import cache
 from pathlib import Path
 
 import pytest
@@ -12,6 +13,7 @@ from leaplan.__main__ import VERBS, main
 from leaplan.data.protocols import PROTOCOLS
 from tests.documented_runs import ELSEWHERE, NEEDS, RUN
 from tests.documents import PAGES, REPOSITORY, TRAINER, arguments_of, calls_of_make, commands
+from tests.test_imports import ALLOWED, GROUND
 
 SHOWN = commands()
 OURS = [each for each in SHOWN if each.words[0] == "leaplan" and len(each.words) > 1 and each.words[1] != "VERB"]
@@ -112,6 +114,7 @@ def test_tests_that_run_a_command_elsewhere_exist():
 # --- references --------------------------------------------------------------------------------------------------
 
 
+@cache
 def defined(path: Path) -> set[str]:
     """Return functions, classes and methods of a file; methods as Class.method."""
     names = set()
@@ -162,6 +165,19 @@ def test_dotted_names_that_pages_name_exist():
             text = path.read_text(encoding="utf-8") if path.is_file() else ""
             assert path.is_file(), f"{page.name}: {name}"
             assert all(re.search(rf"\b{each}\b", text) for each in rest[:1]), f"{page.name}: {name}"
+
+
+def test_the_picture_of_the_rooms_has_the_arrows_that_imports_are_held_to():
+    page = (REPOSITORY / "docs" / "architecture.md").read_text(encoding="utf-8")
+    picture = page.partition("```mermaid\n")[2].partition("```")[0]
+    told: dict[str, set[str]] = {}
+    for line in picture.splitlines():
+        if arrow := re.fullmatch(r"\s*(\w+)(?:\[.*\])? (?:-->|-\. .* \.->) ([\w &]+)", line):
+            told.setdefault(arrow[1], set()).update(arrow[2].split(" & "))
+    for room, allowed in ALLOWED.items():
+        if room not in GROUND:
+            others = {name.split(".")[0] for name in allowed - GROUND}
+            assert told[room] - {"ground"} == others, room
 
 
 def test_links_lead_somewhere():

@@ -1,7 +1,7 @@
 """What a planner learns from (PlanLLM, Eq. 14, and the likelihood of whole plans).
 
-Shapes: R readers, B windows, T steps, N step classes, K tasks. Each loss is summed over readers, which share
-nothing, and averaged over the rest.
+Shapes: R readers, B windows, T steps, N step classes, K tasks. Losses come for each reader and window (R, B);
+`PlanningModule` takes the mean over windows and adds the readers, which share nothing.
 """
 
 import torch

@@ -19,7 +19,11 @@ from leaplan.records import ProgramClasses
 
 
 class Backbone(Protocol):
-    """What a recogniser looks with: an `nn.Module` such as `UniFormerV2Encoder` or `FeatureEncoder`."""
+    """What a recogniser looks with: an `nn.Module` such as `UniFormerV2Encoder` or `FeatureEncoder`.
+
+    Before training `RecognitionModule` shows it training clips: `fit(features, mask)` of features; of frames
+    `fit(clips)`, and only if its attribute `loaded`, the weights it began with, is None.
+    """
 
     width: int
 
