@@ -52,6 +52,16 @@ def test_what_the_image_copies_is_there_and_not_ignored():
             assert source in kept
 
 
+def test_what_the_package_links_to_is_copied_before_it_is_installed():
+    """A wheel that is built without the configurations lacks them, and nothing says so."""
+    steps = instructions()
+    installed = next(place for place, (_, rest) in enumerate(steps) if "pip install" in rest)
+    copied = {ROOT / source for word, rest in steps[:installed] if word == "COPY" for source in rest.split()[:-1]}
+    links = [path.resolve() for path in (ROOT / "src").rglob("*") if path.is_symlink()]
+    assert links
+    assert copied >= set(links)
+
+
 def test_the_image_does_not_run_as_root_and_starts_leaplan():
     words = [word for word, _ in instructions()]
     user = next(rest for word, rest in instructions() if word == "USER")
@@ -90,24 +100,34 @@ def test_every_file_that_the_commands_for_clusters_name_is_there():
 def test_the_install_lines_make_an_environment_of_the_versions_in_the_constraints(tmp_path):
     """Images cannot be pulled everywhere; what is run in them can."""
     folder, venv = tmp_path / "leaplan", tmp_path / "venv"
-    for sources in (rest.split()[:-1] for word, rest in instructions() if word == "COPY"):
-        for source in sources:
-            copy = shutil.copytree if (ROOT / source).is_dir() else shutil.copy
-            folder.mkdir(exist_ok=True)
-            copy(ROOT / source, folder / source)
+    folder.mkdir()
     refuse_offline(tmp_path / "probe")
-    for line in install_lines():
-        words = shlex.split(line.replace(VENV, str(venv)).replace("--no-cache-dir ", ""))
-        words[0] = os.environ["LEAPLAN_TEST_INSTALL"] if words[0] == "python3" else words[0]
-        subprocess.run(words, cwd=folder, check=True, capture_output=True, text=True)
+    for word, rest in instructions():
+        if word == "COPY":
+            copy_all(rest.split()[:-1], folder)
+        elif word == "RUN" and VENV in rest:
+            words = shlex.split(rest.replace(VENV, str(venv)).replace("--no-cache-dir ", ""))
+            words[0] = os.environ["LEAPLAN_TEST_INSTALL"] if words[0] == "python3" else words[0]
+            subprocess.run(words, cwd=folder, check=True, capture_output=True, text=True)
     found = {plain(each.metadata["Name"]): each.version for each in distributions(path=site_of(venv))}
     wanted = pins()
     assert {name: version.partition("+")[0] for name, version in found.items() if name in wanted} == {
         name: version for name, version in wanted.items() if name in found
     }
     clean = {name: value for name, value in os.environ.items() if name != "PYTHONPATH"}
-    said = subprocess.run([venv / "bin" / "leaplan", "--help"], capture_output=True, text=True, check=True, env=clean)
-    assert "fit" in said.stdout
+    command = [venv / "bin" / "leaplan", "configs", "list"]
+    said = subprocess.run(command, capture_output=True, text=True, check=True, env=clean, cwd=tmp_path)
+    assert "experiment/planllm_synthetic_t3" in said.stdout
+
+
+def copy_all(sources: list[str], folder: Path) -> None:
+    """Copy files and folders as an image gets them: links stay links."""
+    for source in sources:
+        if (ROOT / source).is_dir():
+            built = shutil.ignore_patterns("__pycache__", "*.egg-info")
+            shutil.copytree(ROOT / source, folder / source, symlinks=True, ignore=built)
+        else:
+            shutil.copy(ROOT / source, folder / source)
 
 
 def refuse_offline(folder: Path) -> None:
