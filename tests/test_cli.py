@@ -298,6 +298,7 @@ ARGUMENT_MISTAKES = {
     "misspelt trainer key": (["--trainer.max_epohcs", "3"], "did you mean 'max_epochs'"),
     "value of another type": (["--horizon", "three"], "horizon"),
     "unknown protocol": (["--data.protocol", "pdp"], "pdpp"),
+    "full fine-tuning of no language model": (["--config", "trainer/fsdp2"], "'language' has settings (in"),
     "no such config": (["--config", "nowhere.yaml"], "nowhere.yaml"),
     "no such checkpoint": (["--ckpt_path", "nowhere.ckpt"], "nowhere.ckpt does not exist"),
 }

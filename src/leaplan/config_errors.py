@@ -16,6 +16,7 @@ UNKNOWN_KEY = (  # as the argument parser words it; the group is the key
     r"No action for key \"([^\"]+)\"",
 )
 WRONG_VALUE = r'Parser key "([^"]+)":\s*(Expected an? [^\n]*?)\. Got value: ([^\n]*)'
+NO_CLASS = r'Parser key "([^"]+)":(?:(?!Parser key).)*\(class path given previously\)'
 NO_SUCH_CLASS = r"(?:module '([\w.]+)' has no attribute '(\w+)'|No module named '([\w.]+)')"
 
 
@@ -38,6 +39,9 @@ def explain(message: str, parser: Any, arguments: Sequence[str]) -> tuple[str, s
     if classes := re.search(NO_SUCH_CLASS, message):
         module, name, absent = classes.groups()
         return f"there is no class {module}.{name}" if module else f"there is no module {absent}", HINT
+    if unnamed := re.findall(NO_CLASS, message, re.DOTALL):
+        place = _place(unnamed[-1], files)
+        return f"'{unnamed[-1]}' has settings{place}, but no class", "Use an experiment that names its class_path"
     lines = [line.strip() for line in message.splitlines() if line.strip()]
     return "; ".join(lines[:4]), HINT
 
