@@ -15,7 +15,9 @@ from leaplan.training.checkpoints import refuse_misfit
 class FullySharded(ModelParallelStrategy):
     """Each of n processes keeps 1/n of weights, gradients and optimiser state, and gathers weights as it needs them.
 
-    The module shards itself in `configure_model`; see `shard`. Checkpoints are the single files of any other strategy.
+    The module shards itself in `configure_model`; see `shard`. Checkpoints are the single files of any other strategy:
+    states of the optimiser are numbered as it numbers them, group by group (Lightning goes by the module), and weights
+    that no stage has trained so far have none (torch's `set_optimizer_state_dict` refuses that).
     """
 
     def __init__(self) -> None:
