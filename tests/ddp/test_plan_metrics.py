@@ -1,5 +1,6 @@
 """Two real processes (gloo) give the numbers of one, to the last bit."""
 
+import pytest
 import torch
 
 from leaplan.planning.metrics import PlanMetrics
@@ -42,6 +43,7 @@ def on_process(rank):
     return {case: results(shares[rank]) for case, shares in SHARES.items()}
 
 
+@pytest.mark.slow  # two processes import torch
 def test_plan_metrics_are_the_same_on_one_and_two_processes():
     alone = results(torch.arange(SAMPLES).split(SAMPLES))
     for found in found_by_two_processes(__name__):

@@ -4,7 +4,6 @@ import csv
 import json
 import os
 import signal
-import socket
 from pathlib import Path
 
 import pytest
@@ -96,23 +95,6 @@ def test_two_processes_have_the_losses_and_figures_of_one_in_both_stages(one, ro
     assert main(["test", "--config", str(config)]) == 0  # what two saved, one evaluates to the same figures
     assert results_of(run)["metrics"]["test"] == results
     assert (run / "predictions" / "test.jsonl").read_text() == predictions
-
-
-@pytest.mark.slow
-def test_two_nodes_of_one_process_each_are_two_processes(one, root, cache, tmp_path):
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = str(free.getsockname()[1])
-    config = steady(tmp_path, root, cache)
-    options = ["--batch_size", "4", "--trainer.devices", "1", "--trainer.num_nodes", "2", "--trainer.strategy", "ddp"]
-    shared = {"MASTER_ADDR": "127.0.0.1", "MASTER_PORT": port}
-    nodes = [
-        started("fit", "--config", config, *options, extra={**shared, "NODE_RANK": str(rank)}) for rank in range(2)
-    ]
-    for node in nodes:
-        _, error = node.communicate(timeout=SECONDS)
-        assert node.returncode == 0, error
-    assert_equal(one, tmp_path / "runs" / "small")
 
 
 @pytest.fixture(scope="module")

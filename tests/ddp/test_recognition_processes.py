@@ -30,7 +30,8 @@ def epochs_of(run: Path) -> list[dict[str, str]]:
         return list(csv.DictReader(file))
 
 
-@pytest.mark.parametrize("anticipate", [False, pytest.param(True, marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("anticipate", [False, True])
 def test_two_processes_have_the_losses_and_scores_of_one(tmp_path, anticipate):
     root = write_small_niv(tmp_path / "data", videos=20)
     config = leap_experiment(tmp_path, root, anticipate=anticipate, epochs=2)
