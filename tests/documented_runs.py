@@ -28,6 +28,7 @@ ELSEWHERE = {
     r"^leaplan (fit|score)$": ("test_cli.py", "test_score_of_the_predictions_file_gives_the_figures_of_the_run"),
     r"^leaplan (validate|predict)": ("test_cli.py", "test_validate_and_predict_use_the_best_checkpoint"),
     r"^leaplan score --protocol": ("recognition/test_score.py", "test_figures_equal_the_definitions"),
+    r"^leaplan report": ("test_report.py", "test_one_run_has_the_figures_and_intervals_of_score"),
     r"^leaplan check-data": ("data/test_check.py", "test_all_is_well_with_the_real_data"),
     r"^leaplan bench( planner|$)": ("planning/test_bench.py", "test_the_verb_prints_a_table_and_writes_the_figures"),
     r"^leaplan bench language": (
