@@ -316,4 +316,4 @@ def test_the_benchmark_compares_equal_scores():
 def test_the_trie_is_at_least_five_times_faster_than_reading_anew():
     figures = trie_against_reencoding(repeats=3)
     assert figures["parameters"] == pytest.approx(1e6, rel=0.2)
-    assert figures["ratio"] > 5
+    assert sorted(figures["ratio"])[1] > 5  # the median of three
