@@ -369,7 +369,7 @@ def test_what_waits_in_a_batch_is_not_asked_beside_it(tmp_path):
 
     async def impatient(url):
         async with Chat(settings(url, tmp_path)) as chat:
-            await asyncio.wait_for(chat.batch([question(1)]), 0.3)
+            await asyncio.wait_for(chat.batch([question(1)]), 3.0)
 
     with serving(server) as url:
         with pytest.raises(TimeoutError):
