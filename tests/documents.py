@@ -91,7 +91,10 @@ def calls_of_make(command: Command, folder: Path) -> list[list[str]]:
     (venv / "bin").mkdir(parents=True)
     for name in ("leaplan", "python", "ruff", "mypy"):
         program = venv / "bin" / name
-        program.write_text(f'#!/bin/sh\n{{ printf "{name}\\037"; printf "%s\\037" "$@"; echo; }} >> "{venv}/calls"\n')
+        line = f'line=$(printf "%s\\037" {name} "$@")'
+        program.write_text(
+            f'#!/bin/sh\n{line}\nprintf "%s\\n" "$line" >> "{venv}/calls"\n'
+        )  # in one write: make runs two
         program.chmod(0o755)
     for name in (".python", ".installed", ".installed-dev"):
         (venv / name).touch()
