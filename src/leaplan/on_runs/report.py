@@ -37,8 +37,7 @@ def main(argv: list[str]) -> int:
     groups = with_horizons([group for group, _ in made], [planners for _, planners in made], options.bootstrap)
     groups += [programs_group(path, limits, _say) for path in programs]
     folders = [run.folder for model in models for run in model.runs] + programs
-    names = ", ".join(dict.fromkeys([model.label for model in models] + [path.name for path in programs]))
-    page = render(names, groups)
+    page = render(_title([model.label for model in models] + [path.name for path in programs]), groups)
     out = options.out or _place(folders)
     try:
         write_text(out, page)
@@ -48,6 +47,13 @@ def main(argv: list[str]) -> int:
     if options.open:
         webbrowser.open(out.resolve().as_uri())
     return 0
+
+
+def _title(labels: list[str]) -> str:
+    """Return the names, at most three of them: tabs and tables have them all."""
+    names = list(dict.fromkeys(labels))
+    rest = f" and {len(names) - 2} more" if len(names) > 3 else ""
+    return ", ".join(names[:2] if rest else names) + rest
 
 
 def _place(folders: list[Path]) -> Path:
