@@ -93,6 +93,12 @@ def test_a_copy_does_not_replace_what_was_changed(tmp_path, capsys):
     assert part.read_text() != "max_epochs: 1\n"
 
 
+def test_a_folder_that_cannot_be_made_is_told(tmp_path, capsys):
+    (tmp_path / "file").touch()
+    assert main(["configs", "copy", "plan_synthetic_t3", "--to", str(tmp_path / "file")]) == 2
+    assert f"{tmp_path / 'file'} cannot be written" in capsys.readouterr().err
+
+
 def test_a_reader_that_leaves_early_is_no_error():
     done = subprocess.run(
         f"{sys.executable} -m leaplan configs list | head -1", shell=True, capture_output=True, text=True

@@ -150,7 +150,8 @@ def copy(path: Path, to: Path, overwrite: bool = False) -> list[Path]:
     """Copy a file and all that it names into the same folders below `to`, and return the copies, its own first.
 
     Raises:
-        ConfigError: A file there has another content, and `overwrite` is not set. Nothing is written then.
+        ConfigError: A file there has another content, and `overwrite` is not set, and nothing is written then; or
+            the folder cannot be written.
     """
     files = list(dict.fromkeys(with_parts(path)))
     copies = [to / file.parent.name / file.name for file in files]
@@ -158,8 +159,11 @@ def copy(path: Path, to: Path, overwrite: bool = False) -> list[Path]:
     for copied, content in zip(copies, contents, strict=True):
         if copied.exists() and not overwrite and copied.read_text(encoding="utf-8") != content:
             raise ConfigError(f"{copied} is there, with another content", "Choose another --to, or say --overwrite")
-    for copied, content in zip(copies, contents, strict=True):
-        write_text(copied, content)
+    try:
+        for copied, content in zip(copies, contents, strict=True):
+            write_text(copied, content)
+    except OSError as error:
+        raise ConfigError(f"{to} cannot be written ({error.strerror or error})", "Choose another --to") from error
     return copies
 
 

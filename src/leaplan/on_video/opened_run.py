@@ -145,4 +145,5 @@ def _set_up(cli: LeaplanCLI, folder: Path) -> None:
         cli.datamodule.setup("predict")
     except DataError as error:
         what = f"{folder.name} is built with the dataset that it was trained on, which is not at hand: {error.what}"
-        raise DataError(what, "Say where it is:  --root FOLDER") from error
+        hint = "Go to where it was trained, or say --root FOLDER; a model of `leaplan export` needs no dataset"
+        raise DataError(what, hint) from error
