@@ -5,7 +5,7 @@ import csv
 import pytest
 
 from leaplan.programs.check import check
-from leaplan.programs.clips import clips_in
+from leaplan.programs.epic_clips import clips_in
 from leaplan.programs.completion import Contradiction, assumptions, complete
 from leaplan.programs.evidence import Clip, Contact
 from leaplan.programs.language import (
@@ -274,6 +274,6 @@ def test_rows_with_a_narration_are_covered_better_than_leap_covers_them(shared):
 def test_programs_of_real_rows_survive_their_text_form(shared):
     vocabulary = epic(shared)
     rules = Rules(vocabulary)
-    for each in clips_in(shared / "data", ("validation",))[::17]:
+    for each in clips_in(shared / "data", ("val",))[::17]:
         program = rules.program_for(each)
         assert parse(to_text(program), vocabulary.language) == program

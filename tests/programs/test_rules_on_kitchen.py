@@ -13,11 +13,11 @@ from leaplan.data.kitchen.evidence import evidence, vocabulary
 from leaplan.data.kitchen.simulate import simulate
 from leaplan.programs.check import check
 from leaplan.programs.evidence import Clip, Contact
+from leaplan.programs.kitchen import kitchen_language
 from leaplan.programs.kitchen_rules import KitchenRules
 from leaplan.programs.language import Condition, Program, SubAction
 from leaplan.programs.rules import Unsupported
 from leaplan.programs.scoring import score
-from leaplan.programs.vocabulary import kitchen_language
 
 MOST = 24
 

@@ -12,11 +12,11 @@ from leaplan.data.kitchen.simulate import simulate
 from leaplan.errors import DataError
 from leaplan.programs import generate
 from leaplan.programs.json_form import to_json
+from leaplan.programs.kitchen import kitchen_language
 from leaplan.programs.kitchen_evidence import read_clips
 from leaplan.programs.language import LEAP
 from leaplan.programs.truth import MOST, score_against, true_programs
 from leaplan.programs.unroll import unroll
-from leaplan.programs.vocabulary import kitchen_language
 from tests.fake_openai_server import FakeOpenAI, serving
 from tests.programs.small_epic import write_epic
 

@@ -387,7 +387,7 @@ def test_bad_annotations_are_told(root, segments, tmp_path):
     write_csv(tmp_path / "a.csv", COLUMNS, [(*segments[0][:3], "97", "0")])
     told([path, "--root", root, "--annotations", tmp_path / "a.csv"], "line 2: '97' is no class from 0 to 96")
     write_csv(tmp_path / "a.csv", COLUMNS, [("x", "y")])
-    told([path, "--root", root, "--annotations", tmp_path / "a.csv"], "line 2: the row is too short")
+    told([path, "--root", root, "--annotations", tmp_path / "a.csv"], "line 2: 2 columns, expected 5")
     write_csv(tmp_path / "a.csv", COLUMNS, [])
     told([path, "--root", root, "--annotations", tmp_path / "a.csv"], "has no segments")
     write_csv(tmp_path / "a.csv", COLUMNS[1:], [])

@@ -16,11 +16,21 @@ from leaplan.data.building import Builder
 from leaplan.data.datamodule import VideoDataModule
 from leaplan.data.files import Files
 from leaplan.data.protocols import protocol_of
+from leaplan.epic_release import (
+    FOLDERS,
+    NOUN_CLASSES,
+    TAIL_NOUNS,
+    TAIL_VERBS,
+    TRAIN,
+    UNSEEN,
+    VALIDATION,
+    VERB_CLASSES,
+    frame_rate,
+    seconds_of_timestamp,
+)
 from leaplan.errors import DataError
 from leaplan.records import Annotations, Step, Vocabulary
 
-FOLDERS = ("epic100", "epic_kitchens", "epic-kitchens-100-annotations")
-TRAIN = ("EPIC_100_train.csv", "EPIC_100_train_reconstructed.csv")
 RULSTM = "rulstm_ek100_training.csv"  # id, video, first, last frame, verb, noun, action; no header
 ACTIONS = 3806
 COLUMNS = (
@@ -76,13 +86,13 @@ def read_epic_kitchens(root: Path, protocol: str = "official") -> Annotations:
     protocol_of("epic_kitchens", protocol)
     files = Files(root, FOLDERS)
     builder = Builder("epic_kitchens", protocol, files)
-    verbs = _read_classes(builder, "EPIC_100_verb_classes.csv")
-    nouns = _read_classes(builder, "EPIC_100_noun_classes.csv")
+    verbs = _read_classes(builder, VERB_CLASSES)
+    nouns = _read_classes(builder, NOUN_CLASSES)
     path = files.need(*TRAIN, what="training segments")
     train, blank = _read_rows(builder, path, (len(verbs), len(nouns)))
     if "reconstructed" in path.name:
         train = _relabelled(builder, train)
-    path = files.need("EPIC_100_validation.csv", what="validation segments, our test split")
+    path = files.need(VALIDATION, what="validation segments, our test split")
     test, _ = _read_rows(builder, path, (len(verbs), len(nouns)))
     actions = sorted({row.action for row in (*train, *test)})
     index = {action: position for position, action in enumerate(actions)}
@@ -102,30 +112,18 @@ def read_epic_kitchens(root: Path, protocol: str = "official") -> Annotations:
     found = builder.finish(vocabulary, {split: list(dict.fromkeys(names)) for split, names in splits.items()})
     return replace(
         found,
-        tail_verbs=_rare(builder, "EPIC_100_tail_verbs.csv", "verb"),
-        tail_nouns=_rare(builder, "EPIC_100_tail_nouns.csv", "noun"),
-        unseen_persons=frozenset(_column(builder, "EPIC_100_unseen_participant_ids_validation.csv", "participant_id")),
+        tail_verbs=_rare(builder, TAIL_VERBS, "verb"),
+        tail_nouns=_rare(builder, TAIL_NOUNS, "noun"),
+        unseen_persons=frozenset(_column(builder, UNSEEN, "participant_id")),
     )
-
-
-def seconds_of(timestamp: str) -> float:
-    """Return the seconds of "HH:mm:ss.SS", in float64 and in this order, as the official frames were made."""
-    hours, minutes, seconds = timestamp.split(":")
-    return int(hours) * 3600 + int(minutes) * 60 + float(seconds)
-
-
-def frame_rate(video: str) -> int:
-    """Return the rate of the official frames: 50 in the videos added in 2020 (PXX_1YY), else 60."""
-    return 50 if len(video.partition("_")[2]) == 3 else 60
 
 
 def _read_classes(builder: Builder, name: str) -> tuple[str, ...]:
     path = builder.files.need(name, what="class ids and keys")
-    keys = [key for _, (_, key) in builder.files.table(path, ("id", "key"))]
-    ids = [number for _, (number, _) in builder.files.table(path, ("id", "key"))]
-    if ids != [str(position) for position in range(len(ids))]:
+    rows = [row for _, row in builder.files.table(path, ("id", "key"))]
+    if [number for number, _ in rows] != [str(position) for position in range(len(rows))]:
         raise DataError(f"{path}: ids are not 0, 1, 2, ... in order", "Get the file again")
-    return tuple(keys)
+    return tuple(key for _, key in rows)
 
 
 def _read_rows(builder: Builder, path: Path, classes: tuple[int, int]) -> tuple[list[_Row], int]:
@@ -139,7 +137,7 @@ def _read_rows(builder: Builder, path: Path, classes: tuple[int, int]) -> tuple[
                 problems.add((path, line), wrong)
                 continue
             if start and stop:
-                times = seconds_of(start), seconds_of(stop)
+                times = seconds_of_timestamp(start), seconds_of_timestamp(stop)
             else:
                 times = int(first) / frame_rate(video), int(last) / frame_rate(video)
                 blank += 1

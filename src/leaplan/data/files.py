@@ -1,17 +1,12 @@
-"""Finding and opening a dataset's files, plain or gzipped, with errors that name file and line."""
+"""Finding and opening a dataset's files, and remembering what was read."""
 
-import csv
-import gzip
 import hashlib
-import io
-import json
-import zlib
 from collections.abc import Iterator, Sequence
-from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
 from leaplan.errors import DataError
+from leaplan.reading import content_of, document_in, lines_in, lines_of_width, table_in, text_in
 
 NEIGHBOURS = ("splits", "schema_text")  # folders beside or inside the dataset's folder
 
@@ -79,11 +74,7 @@ class Files:
         Raises:
             DataError: Unreadable, or a damaged `.gz`.
         """
-        try:
-            content = path.read_bytes()
-            content = gzip.decompress(content) if path.suffix == ".gz" else content
-        except (OSError, EOFError, zlib.error) as error:
-            raise DataError(f"{path} cannot be read ({error})", "Get the file again") from error
+        content = content_of(path)
         name = f"{path.parent.name}/{path.name.removesuffix('.gz')}"
         self._digests[name] = hashlib.sha256(content).hexdigest()
         return content
@@ -94,10 +85,7 @@ class Files:
         Raises:
             DataError: Unreadable, or not UTF-8.
         """
-        try:
-            return self.bytes(path).decode("utf-8-sig")
-        except UnicodeDecodeError as error:
-            raise DataError(f"{path} is not UTF-8 text (byte {error.start})", "Get the file again") from error
+        return text_in(path, self.bytes(path))
 
     def json(self, path: Path, kind: type[dict[Any, Any]] | type[list[Any]] = dict) -> Any:
         """Return the document in `path`, which must be a `kind`.
@@ -105,19 +93,7 @@ class Files:
         Raises:
             DataError: Not JSON, or not a `kind`.
         """
-        try:
-            document = json.loads(self.text(path))
-        except json.JSONDecodeError as error:
-            place = f"{path}, line {error.lineno}, column {error.colno}"
-            raise DataError(f"{place}: not JSON ({error.msg})", "Get the file again") from error
-        if not isinstance(document, kind):
-            names = {"dict": "an object", "list": "a list"}
-            found = type(document).__name__
-            raise DataError(
-                f"{path} holds {names.get(found, found)}, not {names[kind.__name__]}",
-                "Check that this is the file its name says",
-            )
-        return document
+        return document_in(path, self.text(path), kind)
 
     def table(self, path: Path, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
         """Yield (line, values of `columns`) for each row of a `.csv` with a header.
@@ -125,18 +101,7 @@ class Files:
         Raises:
             DataError: A column is missing, or a row has more or fewer values than the header.
         """
-        reader = csv.reader(io.StringIO(self.text(path), newline=""))
-        header = next(reader, [])
-        absent = [column for column in columns if column not in header]
-        if absent:
-            raise DataError(
-                f"{path}, line 1: no column {', '.join(map(repr, absent))}; header: {','.join(header)}",
-                "Get the file again, and keep its header",
-            )
-        pick = itemgetter(*(header.index(column) for column in columns)) if len(columns) > 1 else None
-        first = header.index(columns[0])
-        for row in _rows(path, reader, len(header)):
-            yield reader.line_num, pick(row) if pick else (row[first],)
+        return table_in(path, self.text(path), columns)
 
     def bare_table(self, path: Path, columns: int) -> Iterator[tuple[int, list[str]]]:
         """Yield (line, values) for each row of a `.csv` without a header.
@@ -144,9 +109,7 @@ class Files:
         Raises:
             DataError: A row has not `columns` values.
         """
-        reader = csv.reader(io.StringIO(self.text(path), newline=""))
-        for row in _rows(path, reader, columns):
-            yield reader.line_num, row
+        return lines_of_width(path, lines_in(path, self.text(path)), columns)
 
 
 class MissingFileError(DataError):
@@ -162,16 +125,3 @@ class MissingFileError(DataError):
 def dataset_folder(root: Path, names: Sequence[str]) -> Path:
     """Return the folder of a dataset: `root / name` if one is there, else `root` itself."""
     return next((root / name for name in names if (root / name).is_dir()), root)
-
-
-def _rows(path: Path, reader: Any, width: int) -> Iterator[list[str]]:
-    try:
-        for row in reader:
-            if not row:
-                continue  # a blank line
-            if len(row) != width:
-                place = f"{path}, line {reader.line_num}"
-                raise DataError(f"{place}: {len(row)} columns, expected {width}", "Get the file again")
-            yield row
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: {error}", "Get the file again") from error

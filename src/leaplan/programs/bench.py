@@ -6,9 +6,10 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+from leaplan.epic_release import NOUN_CLASSES, VERB_CLASSES, need_file
 from leaplan.measuring import Figure, Measurement, rates
 from leaplan.programs.check import check
-from leaplan.programs.clips import NOUNS, VERBS, clips_in, need
+from leaplan.programs.epic_clips import clips_in
 from leaplan.programs.evidence import Clip
 from leaplan.programs.exemplars import Library
 from leaplan.programs.language import LEAP, Program
@@ -52,7 +53,7 @@ def measure(options: argparse.Namespace) -> Measurement:
 def by_rules(root: Path) -> Figure:
     """Return how many clips of EPIC-KITCHENS a second get a program by rules, with nothing made before."""
     clips = clips_in(root)
-    rules = Rules(epic_language(need(root, VERBS), need(root, NOUNS)))
+    rules = Rules(epic_language(need_file(root, VERB_CLASSES), need_file(root, NOUN_CLASSES)))
     seconds = _seconds(rules.program_for, list(clips))
     return Figure("clips by rules, checked", rates(seconds), "a second", "higher")
 

@@ -1,26 +1,26 @@
 """What programs are made for: EPIC-KITCHENS-100, or leaplan's synthetic kitchen."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from leaplan.epic_release import NOUN_CLASSES, VERB_CLASSES, need_file
 from leaplan.errors import ConfigError, DataError
-from leaplan.programs import clips as epic
 from leaplan.programs import kitchen_evidence as kitchen
 from leaplan.programs.descriptors import descriptors_in
+from leaplan.programs.epic_clips import clips_in
 from leaplan.programs.evidence import HEADINGS, Assembler, Descriptor
 from leaplan.programs.kitchen import kitchen_language
 from leaplan.programs.kitchen_rules import KitchenRules
 from leaplan.programs.language import Language
 from leaplan.programs.rules import Rules
-from leaplan.programs.sources import document_of, read_rows
-from leaplan.programs.vocabulary import epic_language
+from leaplan.programs.vocabulary import EpicVocabulary, epic_language
 from leaplan.programs.written import Dataset
+from leaplan.reading import document_of
 
 ANNOTATIONS = "annotations.json"
 MAKE = "Make one:  leaplan check-data synthetic --root FOLDER"
-SPLITS = {"train": "train", "val": "validation", "validation": "validation"}  # ours to EPIC's
-NAMES = {"train": "train", "validation": "val"}
+SPLITS = {"train": "train", "val": "val", "validation": "val"}  # what they may be called
 
 
 def epic_dataset(root: Path, splits: Sequence[str], neighbours: int = 0, class_offset: int = 0) -> Dataset:
@@ -38,9 +38,9 @@ def epic_dataset(root: Path, splits: Sequence[str], neighbours: int = 0, class_o
     unknown = [split for split in splits if split not in SPLITS]
     if unknown:
         raise ConfigError(f"EPIC-KITCHENS has no split '{unknown[0]}'", "Give --splits train val, or one of them")
-    found = {NAMES[split]: epic.clips_in(root, [split]) for split in dict.fromkeys(SPLITS[each] for each in splits)}
+    found = {split: clips_in(root, [split]) for split in dict.fromkeys(SPLITS[each] for each in splits)}
     clips = tuple(clip for each in found.values() for clip in each)
-    vocabulary = epic_language(epic.need(root, epic.VERBS), epic.need(root, epic.NOUNS))
+    vocabulary = _epic_vocabulary(root)
     descriptors = descriptors_in(root, clips, neighbours, class_offset)
     return Dataset(
         "epic",
@@ -51,7 +51,7 @@ def epic_dataset(root: Path, splits: Sequence[str], neighbours: int = 0, class_o
         Assembler(descriptors),
         Rules(vocabulary),
         _kinds(descriptors),
-        _categories(epic.need(root, epic.NOUNS)),
+        dict(zip(vocabulary.nouns.keys, vocabulary.nouns.categories, strict=True)),
     )
 
 
@@ -110,7 +110,11 @@ def language_at(root: Path) -> Language:
     """
     if _kitchens(root):
         return kitchen_language(document_of(kitchen_folder(root) / ANNOTATIONS).get("vocabulary", {}))
-    return epic_language(epic.need(root, epic.VERBS), epic.need(root, epic.NOUNS)).language
+    return _epic_vocabulary(root).language
+
+
+def _epic_vocabulary(root: Path) -> EpicVocabulary:
+    return epic_language(need_file(root, VERB_CLASSES), need_file(root, NOUN_CLASSES))
 
 
 def _kitchens(root: Path) -> list[Path]:
@@ -137,7 +141,3 @@ def kitchen_folder(root: Path) -> Path:
 def _kinds(descriptors: Sequence[Descriptor]) -> tuple[str, ...]:
     names = {descriptor.name for descriptor in descriptors}
     return tuple(name for name in HEADINGS if name in names)
-
-
-def _categories(path: Path) -> Mapping[str, str]:
-    return dict(read_rows(path, ("key", "category"), lambda row: (row["key"], row["category"])))

@@ -16,7 +16,7 @@ import numpy.typing as npt
 
 from leaplan.errors import DataError
 from leaplan.programs.pickled_bytes import Call, Name, PickleError, read
-from leaplan.programs.sources import AGAIN, content_of
+from leaplan.reading import AGAIN, content_of
 from leaplan.writing import write_whole
 
 FPS = 30.0  # of the frames that RULSTM worked on

@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 import numpy.typing as npt
 
+from leaplan.epic_release import frame_rate
 from leaplan.errors import DataError
 from leaplan.programs.pickled_bytes import PickleError, read_bytes
 from leaplan.programs.protobuf import Detections, Hand, ProtobufError, Thing, decode, frame_of
-from leaplan.programs.sources import AGAIN, content_of, frame_rate
+from leaplan.reading import AGAIN, content_of
 
 
 @dataclass(frozen=True, slots=True)

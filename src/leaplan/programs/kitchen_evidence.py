@@ -15,7 +15,8 @@ from leaplan.programs.descriptors.audio import sounds_text
 from leaplan.programs.descriptors.contact import contact_line
 from leaplan.programs.descriptors.narration import Narration
 from leaplan.programs.evidence import Clip, Contact, Descriptor, listed, side, span
-from leaplan.programs.sources import AGAIN, Timeline, document_of, ordered
+from leaplan.programs.timeline import Timeline, ordered
+from leaplan.reading import AGAIN, document_of
 
 MOST = 24  # objects told of one clip
 HANDS = ("left hand", "right hand")

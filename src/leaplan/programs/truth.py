@@ -9,7 +9,7 @@ from leaplan.programs.kitchen_evidence import evidence_files
 from leaplan.programs.language import Language, Program
 from leaplan.programs.rows import read_rows
 from leaplan.programs.scoring import Scores, score
-from leaplan.programs.sources import document_of
+from leaplan.reading import document_of
 
 MOST = 32  # sub-actions of a program that are looked at
 

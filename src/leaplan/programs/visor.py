@@ -9,9 +9,10 @@ from functools import lru_cache
 from pathlib import Path
 from typing import Any, NamedTuple
 
+from leaplan.epic_release import frame_rate
 from leaplan.errors import ProblemList
 from leaplan.programs.evidence import Clip
-from leaplan.programs.sources import AGAIN, document_of, frame_rate
+from leaplan.reading import AGAIN, document_of
 
 SIZE = (1920, 1080)
 NOTHING, UNNAMED, UNSURE = "hand-not-in-contact", "none-of-the-above", "inconclusive"

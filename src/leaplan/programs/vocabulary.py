@@ -5,22 +5,17 @@ head first and its modifiers after it, such as "board:cutting". Open text is map
 """
 
 import csv
-import gzip
 import io
 import re
-import zlib
 from collections import Counter
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from leaplan.errors import DataError, ProblemList
-from leaplan.programs.kitchen import kitchen_language, kitchen_program, kitchen_programs
 from leaplan.programs.language import LEAP, OTHER, Language
 from leaplan.programs.phrases import ARTICLES, singular, verb_forms, words_of
-
-__all__ = ["ClassFile", "EpicVocabulary", "epic_language", "kitchen_language", "kitchen_program", "kitchen_programs",
-           "read_classes"]  # fmt: skip
+from leaplan.reading import text_of
 
 HAND = "hand"
 INSTANCES = 200_000  # characters of a list of instances; the longest official one has 3,327
@@ -160,7 +155,7 @@ def read_classes(path: Path) -> ClassFile:
         DataError: The file is missing, unreadable or has other columns.
         ProblemList: Rows are malformed.
     """
-    reader = csv.reader(io.StringIO(_text(path), newline=""), strict=True)
+    reader = csv.reader(io.StringIO(text_of(path), newline=""), strict=True)
     problems: list[str] = []
     rows: list[tuple[str, tuple[str, ...], str]] = []
     try:
@@ -181,19 +176,6 @@ def read_classes(path: Path) -> ClassFile:
         raise ProblemList(str(path), problems, _GET_AGAIN)
     keys, instances, categories = zip(*rows, strict=True)
     return ClassFile(keys, instances, categories)
-
-
-def _text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-        content = gzip.decompress(content) if content[:2] == b"\x1f\x8b" else content
-        return content.decode("utf-8-sig")
-    except FileNotFoundError:
-        raise DataError(f"{path} does not exist", _GET_AGAIN) from None
-    except UnicodeDecodeError as error:
-        raise DataError(f"{path} is not UTF-8 text (byte {error.start})", _GET_AGAIN) from error
-    except (OSError, EOFError, zlib.error) as error:
-        raise DataError(f"{path} cannot be read ({error})", _GET_AGAIN) from error
 
 
 def _row(values: list[str], expected: int, line: str, problems: list[str]) -> tuple[str, tuple[str, ...], str]:

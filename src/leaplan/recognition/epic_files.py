@@ -3,26 +3,20 @@
 Only what the official scoring reads, in the order of the files; `leaplan.data` reads the same files for training.
 """
 
-import csv
-import gzip
-import io
-import zlib
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import torch
 from torch import Tensor
 
+from leaplan.epic_release import GET, TAIL_NOUNS, TAIL_VERBS, TRAIN, UNSEEN, VALIDATION, find_file, need_file
 from leaplan.errors import DataError
+from leaplan.reading import AGAIN, header_of, lines_in, table_of, text_of
 from leaplan.recognition.metrics import Labels, subset_masks
 from leaplan.recognition.submission import NOUNS, VERBS
 
-FOLDERS = ("", "epic100", "epic_kitchens", "epic-kitchens-100-annotations")
-VALIDATION = "EPIC_100_validation.csv"
-TRAIN = ("EPIC_100_train.csv", "EPIC_100_train_reconstructed.csv")
-UNSEEN = "EPIC_100_unseen_participant_ids_validation.csv"
-HINT = "Get https://github.com/epic-kitchens/epic-kitchens-100-annotations and name its folder with --root"
+__all__ = ["VALIDATION", "EpicSegments", "need_file", "read_segments", "read_subsets", "read_training_pairs"]
 
 
 @dataclass(frozen=True)
@@ -42,30 +36,6 @@ class EpicSegments:
     labels: Labels | None
 
 
-def find_file(root: Path, *names: str) -> Path | None:
-    """Return the first of `names`, plain or with `.gz`, in `root` or in a folder of EPIC's below it; None if none is.
-
-    Raises:
-        DataError: `root` is no folder.
-    """
-    if not root.is_dir():
-        raise DataError(f"{root} is not a folder", HINT)
-    candidates = (root / folder / f"{name}{end}" for name in names for folder in FOLDERS for end in ("", ".gz"))
-    return next((path for path in candidates if path.is_file()), None)
-
-
-def need_file(root: Path, *names: str) -> Path:
-    """Return what `find_file` does.
-
-    Raises:
-        DataError: None of the files is there.
-    """
-    path = find_file(root, *names)
-    if path is None:
-        raise DataError(f"{root} has no {' or '.join(names)}, nor has a folder {', '.join(FOLDERS[1:])} in it", HINT)
-    return path
-
-
 def read_segments(path: Path) -> EpicSegments:
     """Return the segments of an official annotation file, .csv or .csv.gz.
 
@@ -73,9 +43,9 @@ def read_segments(path: Path) -> EpicSegments:
         DataError: Unreadable, a column is missing, a class is no number or out of range, an id is there twice.
     """
     named = ("narration_id", "video_id", "participant_id")
-    with_classes = {"verb_class", "noun_class"} <= set(_header(path))
+    with_classes = {"verb_class", "noun_class"} <= set(header_of(path, lines_in(path, text_of(path))))
     ids, videos, persons, verbs, nouns = [], [], [], [], []
-    for line, (name, video, person, *classes) in _table(path, named + ("verb_class", "noun_class") * with_classes):
+    for line, (name, video, person, *classes) in table_of(path, named + ("verb_class", "noun_class") * with_classes):
         ids.append(name)
         videos.append(video)
         persons.append(person)
@@ -84,9 +54,9 @@ def read_segments(path: Path) -> EpicSegments:
             verbs.append(verb)
             nouns.append(noun)
     if not ids:
-        raise DataError(f"{path} has no segments", HINT)
+        raise DataError(f"{path} has no segments", GET)
     if len(set(ids)) < len(ids):
-        raise DataError(f"{path}: narration id '{max(ids, key=ids.count)}' is there twice", HINT)
+        raise DataError(f"{path}: narration id '{max(ids, key=ids.count)}' is there twice", GET)
     labels = None
     if with_classes:
         verb_labels, noun_labels = torch.tensor(verbs), torch.tensor(nouns)
@@ -101,12 +71,12 @@ def read_subsets(root: Path, segments: EpicSegments) -> dict[str, dict[str, Tens
         DataError: One of the three official lists is missing or damaged.
     """
     assert segments.labels is not None
-    unseen = {person for _, (person,) in _table(need_file(root, UNSEEN), ("participant_id",))}
+    unseen = {person for _, (person,) in table_of(need_file(root, UNSEEN), ("participant_id",))}
     verbs, nouns = (
-        {_class(path, line, value, count) for line, (value,) in _table(path, (kind,))}
+        {_class(path, line, value, count) for line, (value,) in table_of(path, (kind,))}
         for kind, count, path in (
-            ("verb", VERBS, need_file(root, "EPIC_100_tail_verbs.csv")),
-            ("noun", NOUNS, need_file(root, "EPIC_100_tail_nouns.csv")),
+            ("verb", VERBS, need_file(root, TAIL_VERBS)),
+            ("noun", NOUNS, need_file(root, TAIL_NOUNS)),
         )
     )
     return subset_masks(segments.labels, segments.persons, unseen, verbs, nouns)
@@ -121,7 +91,7 @@ def read_training_pairs(root: Path) -> set[tuple[int, int]] | None:
     path = find_file(root, *TRAIN)
     if path is None:
         return None
-    return {_pair(path, line, classes) for line, classes in _table(path, ("verb_class", "noun_class"))}
+    return {_pair(path, line, classes) for line, classes in table_of(path, ("verb_class", "noun_class"))}
 
 
 def _pair(path: Path, line: int, classes: Sequence[str]) -> tuple[int, int]:
@@ -131,42 +101,5 @@ def _pair(path: Path, line: int, classes: Sequence[str]) -> tuple[int, int]:
 
 def _class(path: Path, line: int, value: str, count: int) -> int:
     if not value.isdecimal() or len(value) > 4 or int(value) >= count:
-        raise DataError(f"{path}, line {line}: '{value[:20]}' is no class from 0 to {count - 1}", "Get the file again")
+        raise DataError(f"{path}, line {line}: '{value[:20]}' is no class from 0 to {count - 1}", AGAIN)
     return int(value)
-
-
-def _header(path: Path) -> list[str]:
-    return next(_rows(path), (1, []))[1]
-
-
-def _table(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, tuple[str, ...]]]:
-    """Yield (line, values of `columns`) of each row."""
-    rows = _rows(path)
-    _, header = next(rows, (1, []))
-    absent = [column for column in columns if column not in header]
-    if absent:
-        raise DataError(f"{path}, line 1: no column {', '.join(map(repr, absent))}", "Get the file again")
-    places = [header.index(column) for column in columns]
-    for line, row in rows:
-        if len(row) <= max(places):
-            raise DataError(f"{path}, line {line}: the row is too short", "Get the file again")
-        yield line, tuple(row[place] for place in places)
-
-
-def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yield (line, values) of the header and of each row that is not empty."""
-    reader = csv.reader(io.StringIO(_text(path), newline=""))
-    try:
-        for row in reader:
-            if row:
-                yield reader.line_num, row
-    except csv.Error as error:
-        raise DataError(f"{path}, line {reader.line_num}: no table ({error})", "Get the file again") from error
-
-
-def _text(path: Path) -> str:
-    try:
-        content = path.read_bytes()
-        return (gzip.decompress(content) if path.suffix == ".gz" else content).decode("utf-8-sig")
-    except (OSError, EOFError, zlib.error, UnicodeDecodeError) as error:
-        raise DataError(f"{path} cannot be read ({error})", "Check the path, or get the file again") from error

@@ -121,7 +121,7 @@ def test_malformed_poses_are_all_told(tmp_path: Path):
     with pytest.raises(ProblemList) as caught:
         read_path(path, "P01_01")
     assert len(caught.value.problems) == 4
-    for content, fault in (("", "not JSON"), ("[1, 2]", "not a JSON object"), ("{}", "no camera poses")):
+    for content, fault in (("", "not JSON"), ("[1, 2]", "holds a list, not an object"), ("{}", "no camera poses")):
         path.write_text(content)
         with pytest.raises(DataError, match=fault):
             read_path(path, "P01_01")

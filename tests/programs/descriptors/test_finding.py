@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from leaplan.errors import DataError
-from leaplan.programs.clips import clips_in
+from leaplan.programs.epic_clips import clips_in
 from leaplan.programs.descriptors import descriptors_in
 from leaplan.programs.descriptors.audio import read_sounds
 from leaplan.programs.detections import read_detections

@@ -19,16 +19,18 @@ import re
 from collections.abc import Iterable
 from pathlib import Path
 
+from leaplan.epic_release import NOUN_CLASSES, find_file
 from leaplan.errors import DataError
-from leaplan.programs import clips as epic
 from leaplan.programs.descriptors.audio import Audio
 from leaplan.programs.descriptors.camera import Camera
 from leaplan.programs.descriptors.contact import AnnotatedContacts, DetectedContacts, Namer
 from leaplan.programs.descriptors.narration import Narration
 from leaplan.programs.descriptors.objects import DetectedObjects, Detector, OutlinedObjects, read_names
+from leaplan.programs.epic_clips import SPLITS, clips_in
 from leaplan.programs.evidence import Clip, Descriptor
 from leaplan.programs.hand_objects import HandObjects
 from leaplan.programs.visor import Visor
+from leaplan.programs.vocabulary import read_classes
 
 VIDEO = re.compile(r"P\d{2}_\d{2,3}(?!\d)")
 NAMES = "EPIC_noun_classes.csv"
@@ -59,8 +61,8 @@ def descriptors_in(
     found: list[Descriptor] = [Narration(_neighbours(root, clips) if neighbours else (), neighbours)]
     sounds = list(dict.fromkeys(path for place in places for path in _files(place, "EPIC_Sounds_*.csv")))
     found += [Audio.from_files(sounds)] if sounds else []
-    nouns = epic.find(root, epic.NOUNS)
-    visor = Visor(_by_video(places, "visor/*.json"), epic.read_classes(nouns) if nouns else ())
+    nouns = find_file(root, NOUN_CLASSES)
+    visor = Visor(_by_video(places, "visor/*.json"), read_classes(nouns).keys if nouns else ())
     objects = DetectedObjects(_detection_files(places), _detector(places, nouns, class_offset))
     found += [objects, OutlinedObjects(visor)]
     namers: list[Namer] = [visor, objects]
@@ -71,8 +73,8 @@ def descriptors_in(
 def _neighbours(root: Path, clips: Iterable[Clip] | None) -> Iterable[Clip]:
     if clips is not None:
         return clips
-    splits = [split for split, names in epic.SPLITS.items() if epic.find(root, *names)]
-    return epic.clips_in(root, splits) if splits else ()
+    splits = [split for split, names in SPLITS.items() if find_file(root, *names)]
+    return clips_in(root, splits) if splits else ()
 
 
 def _files(place: Path, pattern: str) -> list[Path]:

@@ -4,8 +4,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from leaplan.epic_release import seconds_of_timestamp
 from leaplan.programs.evidence import Clip, listed, span
-from leaplan.programs.sources import Row, Timeline, ordered, read_rows, seconds_of
+from leaplan.programs.tables import Cells, read_table
+from leaplan.programs.timeline import Timeline, ordered
 
 COLUMNS = ("video_id", "start_timestamp", "stop_timestamp")
 MOST = 12  # events told of one clip
@@ -28,11 +30,11 @@ def read_sounds(path: Path) -> list[Sound]:
         DataError: Unreadable, or a column is missing.
         ProblemList: Malformed rows and reversed times, each with its line.
     """
-    return read_rows(path, COLUMNS, _sound)
+    return read_table(path, COLUMNS, _sound)
 
 
-def _sound(row: Row) -> Sound | None:
-    times = ordered(seconds_of(row["start_timestamp"]), seconds_of(row["stop_timestamp"]))
+def _sound(row: Cells) -> Sound | None:
+    times = ordered(*(seconds_of_timestamp(row[name]) for name in ("start_timestamp", "stop_timestamp")))
     kind, words = row.get("class", "").strip(), row.get("description", "").strip()
     label = f"{kind} ({words})" if kind and words and words != kind else kind or words
     return Sound(row["video_id"], *times, label) if label else None

@@ -13,9 +13,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from leaplan.epic_release import frame_rate
 from leaplan.errors import DataError, ProblemList
 from leaplan.programs.evidence import Clip
-from leaplan.programs.sources import AGAIN, document_of, frame_rate
+from leaplan.reading import AGAIN, document_of
 
 Array = npt.NDArray[np.float64]
 PER_SECOND = 5.0  # poses of a second that are looked at: more would add up the jitter of single poses

@@ -9,8 +9,9 @@ import numpy as np
 
 from leaplan.programs.detections import FPS, SIZE, Track, read_detections
 from leaplan.programs.evidence import Clip, listed, side, span
-from leaplan.programs.sources import Row, header_of, read_rows
+from leaplan.programs.tables import columns_of, read_table
 from leaplan.programs.visor import ENOUGH, UNKNOWN, Box, Named, Visor, overlap
+from leaplan.programs.vocabulary import read_classes
 
 MOST = 12  # kinds of objects told of one clip
 
@@ -27,8 +28,8 @@ def read_names(path: Path, nouns: Path | None = None) -> dict[int, str]:
         DataError: Unreadable, or columns are missing.
         ProblemList: Malformed rows.
     """
-    columns = ("noun_id", "class_key") if "noun_id" in header_of(path) else ("id", "key")
-    names = dict(read_rows(path, columns, lambda row: (int(row[columns[0]]), row[columns[1]])))
+    columns = ("noun_id", "class_key") if "noun_id" in columns_of(path) else ("id", "key")
+    names = dict(read_table(path, columns, lambda row: (int(row[columns[0]]), row[columns[1]])))
     if not nouns:
         return names
     keys = _keys(nouns)
@@ -37,13 +38,9 @@ def read_names(path: Path, nouns: Path | None = None) -> dict[int, str]:
 
 def _keys(nouns: Path) -> dict[str, str]:
     """Return EPIC-100's key of each noun and of each of its instances; keys come before instances."""
-
-    def pair(row: Row) -> tuple[str, list[str]]:
-        return row["key"], [each.strip(" '\"") for each in row.get("instances", "").strip("[]").split(",")]
-
-    rows = read_rows(nouns, ("key",), pair)
-    keys = {each: key for key, instances in reversed(rows) for each in instances if each}
-    return keys | {key: key for key, _ in rows}
+    classes = read_classes(nouns)
+    rows = reversed(list(zip(classes.keys, classes.instances, strict=True)))
+    return {each: key for key, instances in rows for each in instances} | {key: key for key in classes.keys}
 
 
 @dataclass(frozen=True, slots=True)

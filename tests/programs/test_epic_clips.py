@@ -5,10 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from leaplan.epic_release import seconds_of_timestamp
 from leaplan.errors import DataError, ProblemList
-from leaplan.programs.clips import clips_in, read_classes, read_clips
+from leaplan.programs.epic_clips import clips_in, read_clips
 from leaplan.programs.evidence import Clip
-from leaplan.programs.sources import Timeline, seconds_of
+from leaplan.programs.timeline import Timeline
 
 HEADER = (
     "narration_id,participant_id,video_id,narration_timestamp,start_timestamp,stop_timestamp,start_frame,stop_frame,"
@@ -95,7 +96,7 @@ def test_both_splits_are_found_plain_and_gzipped(tmp_path: Path, folder: str):
     (place / "EPIC_100_train.csv.gz").write_bytes(gzip.compress(rows.read_bytes()))
     write(place, GOOD, name="EPIC_100_validation.csv")
     assert [clip.id for clip in clips_in(tmp_path)] == ["P01_101_0", "P01_01_0"]
-    assert [clip.id for clip in clips_in(tmp_path, ["validation"])] == ["P01_01_0"]
+    assert [clip.id for clip in clips_in(tmp_path, ["val"])] == ["P01_01_0"]
     with pytest.raises(DataError, match="no split 'test'"):
         clips_in(tmp_path, ["test"])
     (place / "EPIC_100_validation.csv").unlink()
@@ -103,16 +104,11 @@ def test_both_splits_are_found_plain_and_gzipped(tmp_path: Path, folder: str):
         clips_in(tmp_path)
 
 
-def test_class_ids_must_count_from_0(tmp_path: Path):
-    with pytest.raises(DataError, match="not 0, 1, 2"):
-        read_classes(write(tmp_path, "1,take", header="id,key"))
-
-
 def test_seconds_are_computed_as_the_official_frames_were():
-    assert int(seconds_of("00:04:29.15") * 60) == 16148  # exact decimals would give 16149
+    assert int(seconds_of_timestamp("00:04:29.15") * 60) == 16148  # exact decimals would give 16149
     for wrong in ("12", "1:2", "a:b:c", "00:00:nan", "00:00:-4"):
         with pytest.raises(ValueError, match="no time"):
-            seconds_of(wrong)
+            seconds_of_timestamp(wrong)
 
 
 def test_a_timeline_finds_long_items_that_began_long_before():
@@ -123,7 +119,7 @@ def test_a_timeline_finds_long_items_that_began_long_before():
 
 
 def test_the_real_annotations_become_clips(shared: Path):
-    train, validation = (clips_in(shared / "data", [split]) for split in ("train", "validation"))
+    train, validation = (clips_in(shared / "data", [split]) for split in ("train", "val"))
     assert (len(train), len(validation)) == (67_217, 9_668)
     assert sum(bool(clip.narration) for clip in train) == 52_427
     assert all(clip.verb and clip.noun and clip.nouns for clip in (*train, *validation))
