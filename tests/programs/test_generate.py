@@ -16,8 +16,8 @@ from leaplan.data.kitchen.simulate import simulate
 from leaplan.errors import UserError
 from leaplan.programs import generate
 from leaplan.programs.check import check
+from leaplan.programs.ledger import Alone, Ledger
 from leaplan.programs.rows import read_rows
-from leaplan.programs.states import Alone, States
 from leaplan.programs.vocabulary import epic_language
 from tests.programs.small_epic import write_epic
 
@@ -152,9 +152,9 @@ def test_two_processes_do_not_work_in_one_folder(root, tmp_path):
 
 
 def test_a_folder_of_a_later_version_is_left_alone(root, tmp_path):
-    states = States(tmp_path / "out")
-    states.tell("schema", 99)
-    states.close()
+    ledger = Ledger(tmp_path / "out")
+    ledger.tell("schema", 99)
+    ledger.close()
     with pytest.raises(UserError, match="version 99"):
         run(root, tmp_path / "out")
 

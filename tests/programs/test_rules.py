@@ -5,8 +5,8 @@ import csv
 import pytest
 
 from leaplan.programs.check import check
-from leaplan.programs.epic_clips import clips_in
 from leaplan.programs.completion import Contradiction, assumptions, complete
+from leaplan.programs.epic_clips import clips_in
 from leaplan.programs.evidence import Clip, Contact
 from leaplan.programs.language import (
     LEAP,

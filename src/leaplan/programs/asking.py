@@ -11,13 +11,13 @@ from pathlib import Path
 from typing import Any
 
 from leaplan.errors import ConfigError
+from leaplan.programs.datasets import Dataset
 from leaplan.programs.evidence import Clip
 from leaplan.programs.job import MODEL, Job, Questions
+from leaplan.programs.ledger import FILE, Ledger
 from leaplan.programs.progress import Progress
 from leaplan.programs.render import to_text
 from leaplan.programs.rules import Unsupported
-from leaplan.programs.states import FILE, States
-from leaplan.programs.written import Dataset
 from leaplan.text.chat import Chat, ChatSettings, Estimate
 from leaplan.text.chat.options import settings_of
 
@@ -25,7 +25,7 @@ ANSWERS = "answers.sqlite"
 POLL_SECONDS = 30.0  # between two looks at a batch
 
 
-def run_model(dataset: Dataset, states: States, options: argparse.Namespace) -> tuple[Mapping[str, Any], float]:
+def run_model(dataset: Dataset, ledger: Ledger, options: argparse.Namespace) -> tuple[Mapping[str, Any], float]:
     """Ask for everything that is pending; return the settings for the data card, and USD spent.
 
     Raises:
@@ -35,13 +35,13 @@ def run_model(dataset: Dataset, states: States, options: argparse.Namespace) -> 
     questions = Questions(dataset, options.examples, options.structured)
     settings = settings_of(options, options.out / ANSWERS, poll_seconds=POLL_SECONDS)
     told = identity(questions, options)
-    _claim(states, told)
+    _claim(ledger, told)
     for state in options.retry:
-        forgotten = states.forget(MODEL, [state])
+        forgotten = ledger.forget(MODEL, [state])
         if state == "invalid":  # its answers are in the cache, and no use
-            states.ask_again(forgotten)
-    states.commit()
-    job = Job(questions, states)
+            ledger.ask_again(forgotten)
+    ledger.commit()
+    job = Job(questions, ledger)
     with Progress("evidence", len(dataset.clips), options.quiet) as progress:
         job.prepare(progress)
     try:
@@ -84,16 +84,16 @@ def identity(questions: Questions, options: argparse.Namespace) -> dict[str, Any
     }
 
 
-def _claim(states: States, told: Mapping[str, Any]) -> None:
+def _claim(ledger: Ledger, told: Mapping[str, Any]) -> None:
     """Note the settings of a new job, or raise where the folder holds answers to other ones."""
-    found = states.about(MODEL)
-    if found is not None and found != told and states.answered(MODEL):
+    found = ledger.about(MODEL)
+    if found is not None and found != told and ledger.answered(MODEL):
         other = [f"{name} {found.get(name)} (now {value})" for name, value in told.items() if found.get(name) != value]
         raise ConfigError(
-            f"{states.path.parent} holds answers to other settings: {', '.join(other)}",
+            f"{ledger.path.parent} holds answers to other settings: {', '.join(other)}",
             "Give those settings, or another folder with --out",
         )
-    states.tell(MODEL, told)
+    ledger.tell(MODEL, told)
 
 
 # Before anything is sent.
@@ -110,13 +110,13 @@ def dry_run(dataset: Dataset, options: argparse.Namespace) -> str:
     if options.backend != MODEL:
         return f"{len(dataset.clips):,} clips of {dataset.title}, by rules: no requests, no costs"
     with _copies(options.out) as folder:
-        states = States(folder)
-        job = Job(Questions(dataset, options.examples, options.structured), states)
-        states.forget(MODEL, options.retry)
+        ledger = Ledger(folder)
+        job = Job(Questions(dataset, options.examples, options.structured), ledger)
+        ledger.forget(MODEL, options.retry)
         with Progress("evidence", len(dataset.clips), options.quiet) as progress:
             job.prepare(progress)
-        clips, pieces = len(dataset.clips), len(states.shares())
-        states.close()
+        clips, pieces = len(dataset.clips), len(ledger.shares())
+        ledger.close()
         chat = Chat(settings_of(options, folder / ANSWERS, poll_seconds=POLL_SECONDS))
         estimate = chat.estimate(request for _, request in job.requests())
         spent = chat.spent_usd

@@ -1,26 +1,65 @@
 """What programs are made for: EPIC-KITCHENS-100, or leaplan's synthetic kitchen."""
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Protocol
 
 from leaplan.epic_release import NOUN_CLASSES, VERB_CLASSES, need_file
 from leaplan.errors import ConfigError, DataError
 from leaplan.programs import kitchen_evidence as kitchen
 from leaplan.programs.descriptors import descriptors_in
 from leaplan.programs.epic_clips import clips_in
-from leaplan.programs.evidence import HEADINGS, Assembler, Descriptor
+from leaplan.programs.evidence import HEADINGS, Assembler, Clip, Contact, Descriptor
 from leaplan.programs.kitchen import kitchen_language
 from leaplan.programs.kitchen_rules import KitchenRules
-from leaplan.programs.language import Language
+from leaplan.programs.language import Language, Program
 from leaplan.programs.rules import Rules
 from leaplan.programs.vocabulary import EpicVocabulary, epic_language
-from leaplan.programs.written import Dataset
 from leaplan.reading import document_of
 
 ANNOTATIONS = "annotations.json"
 MAKE = "Make one:  leaplan check-data synthetic --root FOLDER"
 SPLITS = {"train": "train", "val": "val", "validation": "val"}  # what they may be called
+
+
+class ProgramMaker(Protocol):
+    """What makes a program from a clip and its contacts alone."""
+
+    def program_for(self, clip: Clip, contacts: Sequence[Contact] = ()) -> Program:
+        """Return the program of `clip`.
+
+        Raises:
+            Unsupported: There is none.
+        """
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Dataset:
+    """Clips, and all that is needed to make programs for them.
+
+    Args:
+        name: "epic" or "kitchen".
+        title: As people know it.
+        language: Of the programs.
+        splits: The split of each clip.
+        clips: In the order of the output.
+        assembler: Puts evidence together.
+        rules: Makes programs without a language model.
+        descriptors: What was found of which kind of evidence, for people.
+        categories: Category of each object, for the choice of exemplars.
+    """
+
+    name: str
+    title: str
+    language: Language
+    splits: tuple[str, ...]
+    clips: tuple[Clip, ...]
+    assembler: Assembler
+    rules: ProgramMaker
+    descriptors: tuple[str, ...]
+    categories: Mapping[str, str]
 
 
 def epic_dataset(root: Path, splits: Sequence[str], neighbours: int = 0, class_offset: int = 0) -> Dataset:

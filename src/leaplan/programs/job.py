@@ -7,16 +7,17 @@ killed at any moment: evidence without a recorded outcome is asked again, and it
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field, replace
 
+from leaplan.programs.datasets import Dataset
 from leaplan.programs.evidence import Clip
 from leaplan.programs.exemplars import Library, read_exemplars
 from leaplan.programs.json_form import loads, schema
 from leaplan.programs.language import Program
+from leaplan.programs.ledger import Ledger, Outcome
 from leaplan.programs.lex import ProgramError
 from leaplan.programs.progress import Progress
 from leaplan.programs.prompt import Prompts, repair_messages
 from leaplan.programs.rows import Provenance, Reason, reasons_of
-from leaplan.programs.states import Outcome, States
-from leaplan.programs.written import COMMIT, Checker, Dataset, written
+from leaplan.programs.written import COMMIT, Checker, written
 from leaplan.text.chat import Answer, Chat, Failed, Request, request_hash
 
 MODEL = "llm"
@@ -103,19 +104,19 @@ class Job:
 
     Args:
         questions: Makes the requests.
-        states: Where outcomes go.
+        ledger: Where outcomes go.
     """
 
-    def __init__(self, questions: Questions, states: States) -> None:
-        self.questions, self.states = questions, states
+    def __init__(self, questions: Questions, ledger: Ledger) -> None:
+        self.questions, self.ledger = questions, ledger
         self.pending: dict[str, Clip] = {}
         self.out_of_budget = False
-        self._again = states.asked_again()
+        self._again = ledger.asked_again()
         self._unsaved = 0
 
     def prepare(self, progress: Progress) -> None:
         """Look at the evidence of all clips: equal evidence is asked once."""
-        done, keys = self.states.answered(MODEL), []
+        done, keys = self.ledger.answered(MODEL), []
         dataset = self.questions.dataset
         for clip in dataset.clips:
             evidence = dataset.assembler.evidence(clip)
@@ -126,11 +127,11 @@ class Job:
                     self.pending[key] = clip
                 else:
                     origin = Provenance(backend=MODEL)
-                    self.states.record(key, MODEL, Outcome("failed", faults=(NO_EVIDENCE,), provenance=origin))
+                    self.ledger.record(key, MODEL, Outcome("failed", faults=(NO_EVIDENCE,), provenance=origin))
                     done.add(key)
             progress.advance()
-        self.states.set_clips(keys)
-        self.states.commit()
+        self.ledger.set_clips(keys)
+        self.ledger.commit()
 
     def requests(self) -> Iterator[tuple[str, Request]]:
         """Yield (key of evidence, request) of all that is pending.
@@ -161,7 +162,7 @@ class Job:
         try:
             await chat.ask_all(self._affordable(chat), done)
         finally:
-            self.states.commit()
+            self.ledger.commit()
 
     async def run_batches(self, chat: Chat, progress: Progress) -> None:
         """As `run`, by the provider's Batch API: one round for the programs, one for the repairs.
@@ -181,7 +182,7 @@ class Job:
                 self._record(key, await self._turns(ask, request, await ask(request), Turns()))
                 progress.advance(f"{chat.spent_usd:.4f} USD")
         finally:
-            self.states.commit()
+            self.ledger.commit()
 
     def _repairs(self, chat: Chat) -> Iterator[Request]:
         """Yield the repair turn of each stored answer that has faults."""
@@ -215,8 +216,8 @@ class Job:
     def _record(self, key: str, outcome: Outcome | None) -> None:
         if outcome is None:
             return
-        self.states.record(key, MODEL, outcome)
+        self.ledger.record(key, MODEL, outcome)
         del self.pending[key]
         self._unsaved += 1
         if self._unsaved % COMMIT == 0:
-            self.states.commit()
+            self.ledger.commit()

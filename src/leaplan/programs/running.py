@@ -9,11 +9,12 @@ from typing import Any
 import leaplan
 from leaplan.programs.card import Making
 from leaplan.programs.coverage import Coverage, percent
+from leaplan.programs.datasets import Dataset
+from leaplan.programs.ledger import Alone, Ledger
 from leaplan.programs.outputs import write_outputs
 from leaplan.programs.progress import Progress
 from leaplan.programs.rows import STATES
-from leaplan.programs.states import Alone, States
-from leaplan.programs.written import RULES, Dataset, RuleBackend
+from leaplan.programs.written import RULES, RuleBackend
 
 
 def run(dataset: Dataset, options: argparse.Namespace, command: str) -> int:
@@ -24,42 +25,42 @@ def run(dataset: Dataset, options: argparse.Namespace, command: str) -> int:
         KeyboardInterrupt: After saying how to continue.
     """
     with Alone(options.out):
-        states = States(options.out)
+        ledger = Ledger(options.out)
         try:
-            coverage = _run(dataset, states, options, command)
+            coverage = _run(dataset, ledger, options, command)
         except KeyboardInterrupt:
             print(f"\nleaplan: interrupted; what is answered is kept in {options.out}", file=sys.stderr)
             raise
         finally:
-            states.close()
+            ledger.close()
     print(_summary(options.out, coverage))
     return 1 if coverage.states["pending"] else 0
 
 
-def _run(dataset: Dataset, states: States, options: argparse.Namespace, command: str) -> Coverage:
+def _run(dataset: Dataset, ledger: Ledger, options: argparse.Namespace, command: str) -> Coverage:
     if options.backend == RULES:
         settings: Mapping[str, Any] = {}
         usd = 0.0
-        _run_rules(dataset, states, options)
+        _run_rules(dataset, ledger, options)
     else:
         from leaplan.programs.asking import run_model
 
-        settings, usd = run_model(dataset, states, options)
+        settings, usd = run_model(dataset, ledger, options)
     making = Making(
-        dataset.name, dataset.title, options.backend, command, settings, dataset.descriptors, len(states.shares()), usd
+        dataset.name, dataset.title, options.backend, command, settings, dataset.descriptors, len(ledger.shares()), usd
     )
-    return write_outputs(options.out, dataset, states, options.backend, making, options.fallback == RULES)
+    return write_outputs(options.out, dataset, ledger, options.backend, making, options.fallback == RULES)
 
 
-def _run_rules(dataset: Dataset, states: States, options: argparse.Namespace) -> None:
+def _run_rules(dataset: Dataset, ledger: Ledger, options: argparse.Namespace) -> None:
     """Continue a job by rules that was cut off; begin a finished one anew, since its data may have changed."""
     identity = {"leaplan": leaplan.__version__, "dataset": dataset.name}
-    if states.about(RULES) != {**identity, "done": False}:
-        states.forget(RULES, STATES)
-        states.tell(RULES, {**identity, "done": False})
+    if ledger.about(RULES) != {**identity, "done": False}:
+        ledger.forget(RULES, STATES)
+        ledger.tell(RULES, {**identity, "done": False})
     with Progress("clips", len(dataset.clips), options.quiet) as progress:
-        RuleBackend(dataset).run(states, progress)
-    states.tell(RULES, {**identity, "done": True})
+        RuleBackend(dataset).run(ledger, progress)
+    ledger.tell(RULES, {**identity, "done": True})
 
 
 def _summary(folder: Path, coverage: Coverage) -> str:

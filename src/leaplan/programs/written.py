@@ -2,65 +2,26 @@
 
 import hashlib
 import json
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
-from typing import Protocol
 
 from leaplan.programs.check import check
-from leaplan.programs.evidence import Assembler, Clip, Contact
+from leaplan.programs.datasets import Dataset
+from leaplan.programs.evidence import Clip, Contact
 from leaplan.programs.fault import Fault
 from leaplan.programs.json_form import dumps
 from leaplan.programs.language import Language, Program
+from leaplan.programs.ledger import Ledger, Outcome
 from leaplan.programs.progress import Progress
 from leaplan.programs.render import to_text
 from leaplan.programs.rows import Provenance, Reason, reasons_of
 from leaplan.programs.rules import Unsupported
-from leaplan.programs.states import Outcome, States
 
 RULES = "rules"
 NO_RULE = "no rule"
 COMMIT = 1000  # answers between two commits
 KEPT = 1 << 15  # programs whose forms are remembered: rules give the same one again and again
-
-
-class Rules(Protocol):
-    """What makes a program from a clip and its contacts alone."""
-
-    def program_for(self, clip: Clip, contacts: Sequence[Contact] = ()) -> Program:
-        """Return the program of `clip`.
-
-        Raises:
-            Unsupported: There is none.
-        """
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class Dataset:
-    """Clips, and all that is needed to make programs for them.
-
-    Args:
-        name: "epic" or "kitchen".
-        title: As people know it.
-        language: Of the programs.
-        splits: The split of each clip.
-        clips: In the order of the output.
-        assembler: Puts evidence together.
-        rules: Makes programs without a language model.
-        descriptors: What was found of which kind of evidence, for people.
-        categories: Category of each object, for the choice of exemplars.
-    """
-
-    name: str
-    title: str
-    language: Language
-    splits: tuple[str, ...]
-    clips: tuple[Clip, ...]
-    assembler: Assembler
-    rules: Rules
-    descriptors: tuple[str, ...]
-    categories: Mapping[str, str]
 
 
 def written(program: Program, reasons: Sequence[Reason], language: Language, provenance: Provenance) -> Outcome:
@@ -108,21 +69,21 @@ class RuleBackend:
             return Outcome("failed", faults=(Reason(NO_RULE, error.reason),), provenance=origin)
         return written(program, reasons_of(self._checker.faults(program)), self.dataset.language, origin)
 
-    def run(self, states: States, progress: Progress) -> None:
-        """Answer all clips that have no answer in `states` yet; can be cut off anywhere and called again."""
-        done, keys = states.answered(RULES), []
+    def run(self, ledger: Ledger, progress: Progress) -> None:
+        """Answer all clips that have no answer in `ledger` yet; can be cut off anywhere and called again."""
+        done, keys = ledger.answered(RULES), []
         for clip in self.dataset.clips:
             contacts = self.dataset.assembler.contacts(clip)
             key = rules_key(clip, contacts)
             keys.append((clip.id, key))
             if key not in done:
-                states.record(key, RULES, self.outcome(clip, contacts))
+                ledger.record(key, RULES, self.outcome(clip, contacts))
                 done.add(key)
                 if len(done) % COMMIT == 0:
-                    states.commit()
+                    ledger.commit()
             progress.advance()
-        states.set_clips(keys)
-        states.commit()
+        ledger.set_clips(keys)
+        ledger.commit()
 
 
 def rules_key(clip: Clip, contacts: Sequence[Contact]) -> str:

@@ -8,10 +8,10 @@ from pathlib import Path
 import pytest
 
 from leaplan.errors import DataError
-from leaplan.programs.epic_clips import clips_in
 from leaplan.programs.descriptors import descriptors_in
 from leaplan.programs.descriptors.audio import read_sounds
 from leaplan.programs.detections import read_detections
+from leaplan.programs.epic_clips import clips_in
 from leaplan.programs.evidence import Assembler, Clip
 from leaplan.programs.protobuf import PORTABLE_OBJECT, Box, Detections, Hand, Thing
 from leaplan.programs.visor import read_visor

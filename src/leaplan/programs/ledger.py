@@ -36,7 +36,7 @@ CREATE VIEW IF NOT EXISTS states AS
 
 @dataclass(frozen=True, slots=True)
 class Outcome:
-    """What one backend has answered to one piece of evidence. See `rows.Row` for the fields."""
+    """What has come of asking one backend about one piece of evidence. See `rows.Row` for the fields."""
 
     state: str
     program: str = ""
@@ -45,8 +45,8 @@ class Outcome:
     provenance: Provenance = NOWHERE
 
 
-class States:
-    """The state of a job in `folder`. Nothing is lost that was committed; `commit` is called by those who write.
+class Ledger:
+    """The clips of a job and what was answered, in `folder`. What was committed is never lost; those who write commit.
 
     Args:
         folder: The output folder; it is made.
