@@ -8,7 +8,7 @@ import sys
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal, NoReturn
+from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import torch
 import yaml
@@ -27,6 +27,13 @@ from leaplan.training.callbacks import EpochProgress, EpochSeed, EpochTable, Sto
 from leaplan.training.checkpoints import read_checkpoint
 from leaplan.training.requeue import STOPPED, Requeue
 from leaplan.training.results import read_results
+
+if TYPE_CHECKING:
+    from leaplan.planning.asked_of_data import PlanningData
+
+    def _answers(data: VideoDataModule) -> PlanningData:  # so that mypy holds one against the other
+        return data
+
 
 FREE_TO_CHANGE = (
     *("overwrite", "final", "finished", "ckpt_path", "weights_only", "runs", "root", "threads", "decode"),

@@ -25,7 +25,7 @@ from leaplan.data.views import PlanningWindows
 from leaplan.planning.freeform import Writing
 from leaplan.planning.module import PlanningModule
 from leaplan.planning.network import Planner
-from leaplan.planning.reading import Answers
+from leaplan.planning.plan_decoder import Answers
 from tests.small_niv import write_small_niv
 from tests.test_cli import QUERIES, experiment, small_language, whole
 

@@ -10,11 +10,11 @@ import torch
 
 from leaplan.data.niv import Niv
 from leaplan.data.sources import Features
-from leaplan.data.views import PlanningWindows
+from leaplan.data.views import ActionClips, PlanningWindows
 from leaplan.errors import CheckpointError, ConfigError
 from leaplan.planning.module import PlanningModule
 from leaplan.planning.network import Mixture, Planner
-from leaplan.planning.reading import Answers
+from leaplan.planning.plan_decoder import Answers
 from leaplan.text.descriptions import PrecomputedSteps
 from tests.small_niv import write_small_niv
 from tests.test_cli import QUERIES, small_language
@@ -281,6 +281,12 @@ def test_a_first_stage_of_another_horizon_or_size_is_refused(data, tmp_path):
 def test_a_decoding_that_the_planner_cannot_do_is_refused(decode, what, data):
     with pytest.raises(ConfigError, match=f"'{decode}' needs a planner trained with .*{what}"):
         build(data, decode=decode)
+
+
+def test_clips_are_no_windows_to_plan(data):
+    clips = Niv(str(data.root), ActionClips(), Features("processed_data", rounding="floor")).setup()
+    with pytest.raises(ConfigError, match="the data are clips"):
+        build(clips)
 
 
 # --- what is measured before training ------------------------------------------------------------------------

@@ -1,6 +1,7 @@
 """Preloaded windows and their order: a batch is one gather, an epoch is a function of its number."""
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple, TypedDict, cast
 
 import torch
@@ -22,7 +23,8 @@ class Batch(TypedDict):
     task: Tensor  # (B,) int64, -1 where there are no tasks
 
 
-class SingleSteps(NamedTuple):
+@dataclass(slots=True)
+class SingleSteps:
     """The steps of whole training videos, each with its own observation. m steps."""
 
     start: Tensor  # (m, S, D)

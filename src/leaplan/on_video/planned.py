@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from PIL.Image import Image
 
     from leaplan.on_video.opened_run import OpenedRun
-    from leaplan.planning.reading import Answers
+    from leaplan.planning.plan_decoder import Answers
 
 SCHEMA = 1
 BEST = ("viterbi", "trie", "retrieve", "generate", "argmax")
@@ -144,9 +144,9 @@ def ask(run: "OpenedRun", start: Tensor, goal: Tensor, top: int, looked: Looked)
     """
     module = run.module
     with torch.inference_mode(), run.asking():
-        module.begin_split()  # prepares the reader that `predict` uses
-        module.read.alternatives = top if module.read.alternatives else 0
-        answers: Answers = module.read(start.to(run.device), goal.to(run.device))
+        module.begin_split()  # prepares the decoder that `predict` uses
+        module.decoder.alternatives = top if module.decoder.alternatives else 0
+        answers: Answers = module.decoder(start.to(run.device), goal.to(run.device))
     decoding = next(name for name in BEST if name in answers.plans)
     plans = {name: _ids(plan[0]) for name, plan in answers.plans.items()}
     told = answers.confidence if decoding == "viterbi" else None
@@ -159,7 +159,7 @@ def ask(run: "OpenedRun", start: Tensor, goal: Tensor, top: int, looked: Looked)
         probability=None if told is None else _rounded(told[0, 1]),
         plans=plans,
         alternatives=_alternatives(answers),
-        likely=_likely(answers, module.read.exponent),
+        likely=_likely(answers, module.decoder.exponent),
         sentence=None if answers.words is None else _read(module, answers.words[0]),
     )
 

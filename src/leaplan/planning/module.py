@@ -9,6 +9,7 @@ from lightning import LightningModule
 from torch import Tensor
 
 from leaplan.planning import recording
+from leaplan.planning.asked_of_data import PlanningData, planning_problem
 from leaplan.planning.assembly import free_form, identity, language_parts
 from leaplan.planning.attentive import PlannerOutput
 from leaplan.planning.calibration import calibrate
@@ -17,11 +18,11 @@ from leaplan.planning.chain import plans_from_uniforms, uniforms_of_samples
 from leaplan.planning.decoding import transition_counts, transition_log_probabilities
 from leaplan.planning.freeform import Writing, refuse_impossible
 from leaplan.planning.language import LanguageParts
-from leaplan.planning.losses import plan_loss, step_loss, task_loss
+from leaplan.planning.losses import PlannerLoss
 from leaplan.planning.network import Mixture, Planner, TrainingWindows
 from leaplan.planning.outcome import Emissions, Outcome, Plans, figures
+from leaplan.planning.plan_decoder import CLOSED_SET, PlanDecoder
 from leaplan.planning.probabilistic import SampledPlanMetrics
-from leaplan.planning.reading import CLOSED_SET, PlanReader
 from leaplan.planning.recall import SingleSteps
 from leaplan.planning.validation_loss import alignment_loss
 from leaplan.records import PlanningProblem
@@ -29,7 +30,6 @@ from leaplan.text.causal import LanguageSource
 from leaplan.text.descriptions import NamedSteps, StepDescriptions
 from leaplan.training.checkpoints import load_part, refuse_misfit, refuse_other, trainable_state
 from leaplan.training.optim import adamw, warmup_cosine
-from leaplan.training.results import read_results
 from leaplan.training.sharding import gather_weights, scatter_weights, shard
 
 NetworkFactory = Callable[[int, int, int, int, int, int, LanguageParts | None], Planner]
@@ -115,10 +115,17 @@ class PlanningModule(LightningModule):
         self.align_epochs, self.aligned_from = align_epochs, aligned_from
         self.learning_rate, self.weight_decay, self.warmup_steps = learning_rate, weight_decay, warmup_steps
         self.query_learning_rate, self.language_learning_rate = query_learning_rate, language_learning_rate
-        self.label_smoothing, self.focal, self.mixup = label_smoothing, focal, mixup
-        self.step_weight, self.task_weight, self.plan_weight = step_weight, task_weight, plan_weight
-        self.alignment_weight, self.similarity_weight = alignment_weight, similarity_weight
-        self.caption_weight = caption_weight
+        self.loss = PlannerLoss(
+            label_smoothing,
+            focal,
+            step=step_weight,
+            task=task_weight,
+            plan=plan_weight,
+            alignment=alignment_weight,
+            similarity=similarity_weight,
+            caption=caption_weight,
+        )
+        self.mixup = mixup
         self.smoothing, self.sharpen, self.samples = smoothing, sharpen, samples
         self.decode, self.select = ([x] if isinstance(x, str) else list(dict.fromkeys(x)) for x in (decode, select))
         self.writing = writing or Writing()
@@ -131,14 +138,24 @@ class PlanningModule(LightningModule):
         shown = [f"val/{name}/success_rate" for name in dict.fromkeys([*CLOSED_SET, *self.select])]
         return ("train/loss", "val/alignment_loss", *shown)
 
+    @property
+    def data(self) -> PlanningData:
+        """The data module that the trainer holds."""
+        data: PlanningData = self.trainer.datamodule
+        return data
+
     # --- building -----------------------------------------------------------------------------------
 
     def configure_model(self) -> None:
-        """Build the network for the data that the trainer holds."""
-        data: Any = self.trainer.datamodule
+        """Build the network for the data that the trainer holds.
+
+        Raises:
+            ConfigError: They are clips.
+        """
         if self.network is None:
+            data = self.data
             self.build(
-                data.problem,
+                planning_problem(data),
                 data.training_sequences(),
                 data.windows("train"),
                 data.single_steps,
@@ -250,40 +267,21 @@ class PlanningModule(LightningModule):
                 parameter.grad = None
 
     def _second_stage(self, start: Tensor, goal: Tensor, steps: Tensor, task: Tensor) -> Tensor:
-        """Return L = L_MIM + L_ASC + L_SD (Eq. 15), each with its weight, and the losses of the other readers."""
+        """Return L = L_MIM + L_ASC + L_SD (Eq. 15) and the losses of the direct readers."""
         assert self.network is not None
-        total = start.new_zeros(())
+        total, truth = start.new_zeros(()), (steps, task, self.log_transitions)
         lesson = self.network.learn(start, goal, self.y, steps)
         if lesson is not None:
-            total = total + self._read_loss(lesson.output, steps, task).mean()  # Eq. 14
-            if lesson.alignment is not None:
-                total = total + self.alignment_weight * lesson.alignment.sum()  # Eq. 8
-            if lesson.similarity is not None:
-                total = total + self.similarity_weight * step_loss(lesson.similarity[None], steps).mean()
-            if lesson.caption is not None:
-                total = total + self.caption_weight * lesson.caption.mean()  # Eq. 10
+            total = total + self.loss.of_lesson(lesson, *truth)
         mixture = self._mixture(steps) if self.mixup else None
         direct = self.network.learn_directly(start, goal, mixture)
         if direct is not None:
-            loss = self._read_loss(direct, steps, task)  # (R, B)
-            if mixture is not None:
-                other = self._read_loss(direct, steps[mixture.order], task[mixture.order])
-                loss = mixture.share * loss + (1 - mixture.share) * other
-            total = total + loss.mean(-1).sum()  # readers share nothing
+            total = total + self.loss.of_direct(direct, mixture, *truth)
         return total
 
     def _mixture(self, steps: Tensor) -> Mixture:
         shares = torch.distributions.Beta(self.mixup, self.mixup).sample((len(steps),)).to(self.device)
         return Mixture(torch.maximum(shares, 1 - shares), torch.randperm(len(steps), device=steps.device))
-
-    def _read_loss(self, output: PlannerOutput, steps: Tensor, task: Tensor) -> Tensor:
-        """Return the loss of each reader and window (R, B)."""
-        loss = self.step_weight * step_loss(output.steps, steps, self.label_smoothing, self.focal)
-        if output.task.shape[-1]:
-            loss = loss + self.task_weight * task_loss(output.task, task, self.label_smoothing)
-        if self.plan_weight:
-            loss = loss + self.plan_weight * plan_loss(output.steps, steps, self.log_transitions)
-        return loss
 
     # --- evaluation ---------------------------------------------------------------------------------
 
@@ -294,7 +292,7 @@ class PlanningModule(LightningModule):
         verb = self.trainer.state.fn
         final = verb != "fit"
         known = self.problem.vocabulary
-        self.target = self.trainer.datamodule.target_vocabulary if verb in ("test", "predict") else known
+        self.target = self.data.target_vocabulary if verb in ("test", "predict") else known
         decodings = self.decode if final else list(dict.fromkeys([*CLOSED_SET, *self.select]))
         if label_texts(self.target) != label_texts(known):  # the classifier knows the classes of training only
             decodings = [name for name in decodings if name not in CLOSED_SET]
@@ -302,7 +300,8 @@ class PlanningModule(LightningModule):
         freeform = free_form(self.descriptions, self.target, self.problem.horizon, self.writing).to(self.device)
         alternatives = ALTERNATIVES if final and closed_set else 0
         closed_set_parts = self.network, self.y, self.log_transitions, self.sharpen
-        self.read = PlanReader(*closed_set_parts, freeform, decodings, alternatives, self._exponent())
+        exponent = recording.fitted_exponent(self._evaluated_run())
+        self.decoder = PlanDecoder(*closed_set_parts, freeform, decodings, alternatives, exponent)
         reader = self.network.attend
         words = freeform.longest(reader) if reader is not None and "generate" in decodings else 0
         sizes = self.problem.horizon, len(self.target.steps)
@@ -310,17 +309,14 @@ class PlanningModule(LightningModule):
         keeps = closed_set and verb == "validate"
         self.emissions = Emissions(*sizes).to(self.device) if keeps else None
 
-    def _exponent(self) -> float | None:
-        """Return the exponent of step probabilities that was fitted when the checkpoint was validated, if it was."""
+    def _evaluated_run(self) -> Path:
+        """Return the folder of the run whose checkpoint is evaluated."""
         checkpoint = self.trainer.ckpt_path
-        run = Path(checkpoint).parent.parent if checkpoint else Path(self.trainer.default_root_dir)
-        metrics = read_results(run).get("metrics", {})
-        fitted = metrics.get("val", {}).get("calibration", {}).get("exponent")
-        return None if fitted is None else float(fitted)
+        return Path(checkpoint).parent.parent if checkpoint else Path(self.trainer.default_root_dir)
 
     def _evaluate(self, batch: dict[str, Any]) -> Tensor:
         """Collect a batch's plans and return the log-probabilities (B, T, N) that they were decoded from."""
-        answers = self.read(batch["start"], batch["goal"])
+        answers = self.decoder(batch["start"], batch["goal"])
         self.outcome.update(batch["index"], batch["steps"], answers)
         if self.emissions is not None and answers.plain is not None:
             self.emissions.update(batch["index"], answers.plain)
@@ -338,7 +334,7 @@ class PlanningModule(LightningModule):
     def on_test_epoch_start(self) -> None:
         """Make room, and prepare the figures of sampled plans, whose references are all windows of the split."""
         self.begin_split()
-        references = self._windows("test").steps
+        references = self.data.windows("test").steps
         self.sampled = SampledPlanMetrics(references, len(self.target.steps)).to(self.device)
 
     def test_step(self, batch: dict[str, Any], batch_index: int) -> None:
@@ -352,7 +348,7 @@ class PlanningModule(LightningModule):
 
     @property
     def _draws(self) -> bool:
-        return self.samples > 0 and "viterbi" in self.read.decodings
+        return self.samples > 0 and "viterbi" in self.decoder.decodings
 
     def on_predict_epoch_start(self) -> None:
         """Make room."""
@@ -366,7 +362,7 @@ class PlanningModule(LightningModule):
         """Log the figures that checkpoints are chosen by; record them unless training goes on."""
         assert self.network is not None
         if self.trainer.state.fn == "fit" and self.align_epochs:
-            loss = alignment_loss(self, self._windows("val"))
+            loss = alignment_loss(self, self.data.windows("val"))
             self.log("val/alignment_loss", loss)
         if self.aligning:  # any epoch of the second stage is better than all of the first
             scatter_weights(self.network)
@@ -413,10 +409,7 @@ class PlanningModule(LightningModule):
         plans = self.outcome.plans()
         self.outcome.reset()
         scatter_weights(self.network)
-        return plans, figures(plans, self._windows(split).seen_in_training)
-
-    def _windows(self, split: str) -> Any:
-        return self.trainer.datamodule.windows(split)
+        return plans, figures(plans, self.data.windows(split).seen_in_training)
 
     # --- checkpoints --------------------------------------------------------------------------------
 

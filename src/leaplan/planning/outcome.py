@@ -4,32 +4,24 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from math import prod
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import torch
 from rich.console import Console
 from rich.table import Table
 from torch import Tensor
 
+from leaplan.planning.asked_of_data import Window
 from leaplan.planning.calibration import expected_calibration_error
 from leaplan.planning.legacy import legacy_scores
 from leaplan.planning.metrics import PAD, plan_scores, success_rate, target_rank
-from leaplan.planning.reading import Answers
+from leaplan.planning.plan_decoder import Answers
 from leaplan.records import Vocabulary
 from leaplan.training.persample import PerSampleMetric
 from leaplan.writing import write_text
 
 LEGACY_BATCH = 256
 """Batch size that the batch-dependent legacy mIoU is computed at; it is printed with the figure."""
-
-
-class Window(Protocol):
-    """What the predictions file tells of a window."""
-
-    sample_id: str
-    video: str
-    steps: tuple[int, ...]
-    task: int
 
 
 class Plans(NamedTuple):

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from leaplan.planning.outcome import Plans, print_table, write_predictions
 from leaplan.training.callbacks import cost_of
-from leaplan.training.results import update_results
+from leaplan.training.results import read_results, update_results
 
 if TYPE_CHECKING:
     from leaplan.planning.module import PlanningModule
@@ -27,7 +27,7 @@ def record(module: "PlanningModule", split: str, plans: Plans, table: dict[str, 
 def write_plans(module: "PlanningModule", split: str, plans: Plans) -> Path:
     """Write the plans of `split`, and return the file."""
     path = Path(module.trainer.default_root_dir) / "predictions" / f"{split}.jsonl"
-    windows = module.trainer.datamodule.windows(split)
+    windows = module.data.windows(split)
     reader = module.network.attend if module.network else None
     read = str if reader is None or reader.language is None else reader.language.model.text
     write_predictions(path, plans, windows.windows, windows.seen_in_training, module.target, read)
@@ -43,16 +43,15 @@ def _write_adapter(module: "PlanningModule", folder: Path) -> None:
 
 def _sections(module: "PlanningModule", split: str, table: dict[str, dict[str, Any]]) -> dict[str, Any]:
     """Return what `results.json` says about this evaluation."""
-    data: Any = module.trainer.datamodule
     return {
-        "data": data.facts(),
-        "protocol": _protocol(module, data),
+        "data": module.data.facts(),
+        "protocol": _protocol(module),
         "metrics": {split: table},
         "cost": cost_of(module),
     }
 
 
-def _protocol(module: "PlanningModule", data: Any) -> dict[str, Any]:
+def _protocol(module: "PlanningModule") -> dict[str, Any]:
     reader = module.network.attend if module.network else None
     language = reader.language if reader is not None else None
     return {
@@ -60,7 +59,7 @@ def _protocol(module: "PlanningModule", data: Any) -> dict[str, Any]:
         "classes": len(module.problem.vocabulary.steps),
         "observes": ["start", "goal"],
         "task_given": False,
-        "features": {"dim": module.problem.width, "seconds": module.problem.seconds, **data.source.describe()},
+        "features": {"dim": module.problem.width, "seconds": module.problem.seconds, **module.data.source.describe()},
         "descriptions": module.descriptions.identity,
         "language_model": language.model.identity if language is not None else None,
         "step_queries": reader is not None and reader.queries is not None,
@@ -70,3 +69,10 @@ def _protocol(module: "PlanningModule", data: Any) -> dict[str, Any]:
         "selected_on": " + ".join(f"val/{name}/success_rate" for name in module.select) + ", then mean_accuracy",
         "seed": int(os.environ.get("PL_GLOBAL_SEED", "0")),
     }
+
+
+def fitted_exponent(run: Path) -> float | None:
+    """Return the exponent of step probabilities that was fitted when the run was validated, None if none was."""
+    metrics = read_results(run).get("metrics", {})
+    fitted = metrics.get("val", {}).get("calibration", {}).get("exponent")
+    return None if fitted is None else float(fitted)

@@ -6,10 +6,11 @@ import torch
 from torch import Tensor
 
 if TYPE_CHECKING:
+    from leaplan.planning.asked_of_data import SplitWindows
     from leaplan.planning.module import PlanningModule
 
 
-def alignment_loss(module: "PlanningModule", windows: Any) -> Tensor:
+def alignment_loss(module: "PlanningModule", windows: "SplitWindows") -> Tensor:
     """Return the mean of L_MIM (Eq. 8), a scalar, over `windows`, a split in memory. All processes call it.
 
     The negatives of a window are those of its batch, so the loss depends on the batches. These are as large as what
@@ -17,7 +18,7 @@ def alignment_loss(module: "PlanningModule", windows: Any) -> Tensor:
     """
     assert module.network is not None
     trainer: Any = module.trainer
-    together = trainer.datamodule.batch_size * trainer.world_size
+    together = module.data.batch_size * trainer.world_size
     sums = torch.zeros(2, device=module.device)  # of losses times windows, and of windows
     with torch.no_grad(), trainer.precision_plugin.forward_context():
         for rows in torch.arange(len(windows)).split(together)[trainer.global_rank :: trainer.world_size]:

@@ -34,8 +34,8 @@ class Answers(NamedTuple):
     proven: Tensor | None = None  # (B,), whether the trie's plan is proven to be the likeliest
 
 
-class PlanReader:
-    """Reads plans off a planner. Nothing but the two observations goes in.
+class PlanDecoder:
+    """Reads plans off a planner, in the ways asked for. Nothing but the two observations goes in.
 
     Args:
         network: The planner.
