@@ -74,7 +74,16 @@ def converted(
     side = resolution // layout.patch
     grid = (side, side) if side else weights.grid
     state = fitted(weights, layout.expected(grid, kind if weights.partial else ""), grid)
-    record = {
+    record = {**_described(weights, kind, grid, frames), "parameters": _parameters(state), "note": weights.note}
+    if weights.record:
+        record["converted_from"] = dict(weights.record)
+    return {name: tensor.contiguous() for name, tensor in state.items()}, record
+
+
+def _described(weights: "Weights", kind: str, grid: tuple[int, int], frames: int) -> dict[str, Any]:
+    """Return what the record says of the network."""
+    layout = weights.layout
+    return {
         "leaplan": leaplan.__version__,
         "date": datetime.datetime.now(datetime.UTC).isoformat(timespec="seconds"),
         "format": weights.format,
@@ -92,12 +101,7 @@ def converted(
         "classes": layout.classes,
         "channel_order": "rgb",
         "stem_reversed": weights.channel_order == "bgr",
-        "parameters": _parameters(state),
-        "note": weights.note,
     }
-    if weights.record:
-        record["converted_from"] = dict(weights.record)
-    return {name: tensor.contiguous() for name, tensor in state.items()}, record
 
 
 def provenance(path: Path) -> dict[str, Any]:
