@@ -30,9 +30,10 @@ from leaplan.training.results import read_results
 
 if TYPE_CHECKING:
     from leaplan.planning.asked_of_data import PlanningData
+    from leaplan.recognition.asked_of_data import RecognitionData
 
-    def _answers(data: VideoDataModule) -> PlanningData:  # so that mypy holds one against the other
-        return data
+    def _answers(data: VideoDataModule) -> tuple[PlanningData, RecognitionData]:  # mypy holds one against the others
+        return data, data
 
 
 FREE_TO_CHANGE = (

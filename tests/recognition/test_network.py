@@ -1,17 +1,19 @@
 """The recogniser: what reaches its logits and what cannot, windows one by one and kept."""
 
 import inspect
+from types import SimpleNamespace
 
 import pytest
 import torch
 from torch import nn
 
 from leaplan.errors import ConfigError
+from leaplan.recognition.asked_of_data import recognition_problem
 from leaplan.recognition.features import FeatureEncoder
 from leaplan.recognition.losses import RecogniserLoss
 from leaplan.recognition.network import ProgramLogits, Recogniser, Recognition
 from leaplan.recognition.seen import Seen
-from leaplan.records import ProgramClasses
+from leaplan.records import PlanningProblem, ProgramClasses, Vocabulary
 
 N, W, S, D, C = 4, 3, 5, 10, 16
 PROGRAMS = ProgramClasses(4, ("stop", "reach", "grasp"), ("none", "other", "cup", "pan"), ("free(right)", "hot(A)"))
@@ -230,3 +232,8 @@ def test_program_logits_of_the_network_are_those_of_the_head():
     tokens = model.backbone(given[:, 0]).tokens
     for ours, theirs in zip(model(given, mask).program, ProgramLogits(*model.program(tokens)), strict=True):
         assert torch.equal(ours[:, 0], theirs)
+
+
+def test_windows_to_be_planned_are_no_clips():
+    with pytest.raises(ConfigError, match="the data are windows to be planned"):
+        recognition_problem(SimpleNamespace(problem=PlanningProblem(3, Vocabulary(()), 1, D)))

@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from leaplan.errors import ConfigError
 from leaplan.recognition import recording
+from leaplan.recognition.asked_of_data import RecognitionData, SplitClips, recognition_problem
 from leaplan.recognition.backbones import BackboneSource
 from leaplan.recognition.broken import BrokenVideos
 from leaplan.recognition.chain import ChainConsistency
@@ -107,15 +108,24 @@ class RecognitionModule(LightningModule):
         """Values to show while training goes on."""
         return ("train/loss", "val/verb_top1", "val/action_top1", "val/s_verb")
 
+    @property
+    def data(self) -> RecognitionData:
+        """The data module that the trainer holds."""
+        data: RecognitionData = self.trainer.datamodule
+        return data
+
     # --- building -----------------------------------------------------------------------------------
 
     def configure_model(self) -> None:
-        """Build the network for the data that the trainer holds."""
-        if self.network is None:
-            data: Any = self.trainer.datamodule
-            self.build(data.problem, data.clips("train"))
+        """Build the network for the data that the trainer holds.
 
-    def build(self, problem: RecognitionProblem, training: Any) -> None:
+        Raises:
+            ConfigError: They are windows to be planned.
+        """
+        if self.network is None:
+            self.build(recognition_problem(self.data), self.data.clips("train"))
+
+    def build(self, problem: RecognitionProblem, training: SplitClips) -> None:
         """Build the network for `problem`, and measure on training clips, if there are any, what is not learnt."""
         self.problem = problem
         vocabulary = problem.vocabulary
@@ -147,7 +157,7 @@ class RecognitionModule(LightningModule):
                 part.requires_grad_(False)
             self.train(self.training)
 
-    def _fit_backbone(self, training: Any) -> None:
+    def _fit_backbone(self, training: SplitClips) -> None:
         """Show the backbone training clips, so that it begins with their mean and scale."""
         assert self.network is not None
         backbone: Any = self.network.backbone
@@ -158,7 +168,7 @@ class RecognitionModule(LightningModule):
             samples = [training.seen[place] for place in places]
             backbone.fit(torch.cat([each["clips"][0][each["window_mask"]] for each in samples]))  # (N, 3, T, H, W')
 
-    def _loss(self, problem: RecognitionProblem, training: Any) -> RecogniserLoss:
+    def _loss(self, problem: RecognitionProblem, training: SplitClips) -> RecogniserLoss:
         weight, chain = None, None
         if problem.programs is not None:
             held, slots = torch.zeros(2, len(problem.programs.conditions)), torch.zeros(())
@@ -234,14 +244,12 @@ class RecognitionModule(LightningModule):
     def on_fit_start(self) -> None:
         """Look at the windows of training and validation, if each is looked at once."""
         self.broken = BrokenVideos(Path(self.trainer.default_root_dir) / "broken_videos.txt")
-        data: Any = self.trainer.datamodule
-        self._look_once(*(split for split in data.splits if split != "test"))
+        self._look_once(*(split for split in self.data.splits if split != "test"))
 
     def _look_once(self, *splits: str) -> None:
         if self.cached and self.network is not None:
-            data: Any = self.trainer.datamodule
             for split in splits:
-                cached_windows(self.network, data, split, Path(self.trainer.default_root_dir), self.device)
+                cached_windows(self.network, self.data, split, Path(self.trainer.default_root_dir), self.device)
 
     def training_step(self, batch: dict[str, Any], batch_index: int) -> Tensor:
         """Return L_AP, a scalar; each process scales its part so that their mean is that of the whole batch."""
@@ -337,10 +345,9 @@ class RecognitionModule(LightningModule):
 
     def _conclude(self, split: str) -> tuple[Recognised, dict[str, dict[str, Any]]]:
         """Gather the scores of all processes, and compute the figures on each, from the same numbers."""
-        data: Any = self.trainer.datamodule
         outcome = self.outcome.gathered()
         self.outcome.reset()
-        table = figures(outcome, self.problem.vocabulary, data.subsets(split))
+        table = figures(outcome, self.problem.vocabulary, self.data.subsets(split))
         if self.programs is not None:
             scores = {name: float(value) for name, value in self.programs.compute().items()}
             table["programs"] = {name: None if value != value else value for name, value in scores.items()}

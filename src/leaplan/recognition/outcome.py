@@ -7,7 +7,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,6 +17,7 @@ from torch import Tensor
 
 from leaplan.errors import DataError
 from leaplan.recognition.arrays import AGAIN, as_labels, as_pairs, as_scores, as_text, read_arrays
+from leaplan.recognition.asked_of_data import NamedClip
 from leaplan.recognition.metrics import (
     Labels,
     Ranks,
@@ -35,18 +36,6 @@ ROWS = 1024
 
 Subsets = Mapping[str, Mapping[str, Tensor]]
 """Name of a subset ("unseen", "tail") to kind ("verb", "noun", "action") to which samples (M,) of the split are in."""
-
-
-class NamedClip(Protocol):
-    """What the files of predictions tell of a clip."""
-
-    @property
-    def sample_id(self) -> str:
-        """Stable across runs."""
-
-    @property
-    def video(self) -> str:
-        """Its id."""
 
 
 class Recognised(NamedTuple):

@@ -29,10 +29,9 @@ def record(module: "RecognitionModule", split: str, outcome: Recognised, table: 
     run = Path(module.trainer.default_root_dir)
     write_files(module, split, outcome)
     task = "recognition" if module.problem.windows == 1 else "anticipation"
-    data: Any = module.trainer.datamodule
     sections = {
-        "data": data.facts(),
-        "protocol": _protocol(module, data, task),
+        "data": module.data.facts(),
+        "protocol": _protocol(module, task),
         "metrics": {split: table},
         "cost": cost_of(module),
     }
@@ -48,15 +47,15 @@ def record(module: "RecognitionModule", split: str, outcome: Recognised, table: 
 def write_files(module: "RecognitionModule", split: str, outcome: Recognised) -> Path:
     """Write the scores and the readable predictions of `split`; return the latter."""
     folder = Path(module.trainer.default_root_dir) / "predictions"
-    data: Any = module.trainer.datamodule
-    clips, vocabulary = data.clips(split).clips, module.problem.vocabulary
-    persons = {video.id: video.person for video in data.annotations.videos}
+    clips, vocabulary = module.data.clips(split).clips, module.problem.vocabulary
+    persons = {video.id: video.person for video in module.data.annotations.videos}
     write_scores(folder / f"{split}.npz", outcome, clips, vocabulary, persons)
     write_predictions(folder / f"{split}.jsonl", outcome, clips, vocabulary)
     return folder / f"{split}.jsonl"
 
 
-def _protocol(module: "RecognitionModule", data: Any, task: str) -> dict[str, Any]:
+def _protocol(module: "RecognitionModule", task: str) -> dict[str, Any]:
+    data = module.data
     problem, vocabulary = module.problem, module.problem.vocabulary
     programs = problem.programs
     chosen_by = "action top-1" if problem.windows == 1 else "action mean top-5 recall"
@@ -73,7 +72,7 @@ def _protocol(module: "RecognitionModule", data: Any, task: str) -> dict[str, An
         "cached": module.cached,
         "features": data.source.describe(),
         "programs": None
-        if programs is None
+        if programs is None or data.programs is None
         else {
             "file": data.programs.file,
             "slots": programs.slots,

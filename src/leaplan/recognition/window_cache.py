@@ -12,6 +12,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
+from leaplan.recognition.asked_of_data import RecognitionData
 from leaplan.recognition.network import Recogniser
 from leaplan.video.reader import VideoError
 from leaplan.video.weights import content_hash
@@ -52,7 +53,7 @@ class SeenBefore:
         return int(self.whole[torch.randint(len(self.whole), (), generator=generator)])
 
 
-def cached_windows(network: Recogniser, data: Any, split: str, run: Path, device: torch.device) -> None:
+def cached_windows(network: Recogniser, data: RecognitionData, split: str, run: Path, device: torch.device) -> None:
     """Let the clips of `split` be seen through what `network` sees in each of their windows, each looked at once.
 
     Processes share the work: those of this run, and of others that look at the same with the same network. Each takes
