@@ -88,7 +88,7 @@ class Features:
         self.folder, self.key, self.clip_rows = folder, key, clip_rows
         self.start_seconds, self.goal_seconds = tuple(start_seconds), tuple(goal_seconds)
         self.pool, self.rounding, self.missing = pool, rounding, missing
-        self._files: dict[str, Path] = {}
+        self._files: dict[str, Path] = {}  # video to file: `restrict` comes first and fills it
         self._widths: dict[str, int] = {}
 
     def restrict(self, annotations: Annotations, folder: Path) -> Annotations:
@@ -220,8 +220,8 @@ class SegmentFeatures:
     ) -> None:
         self.file, self.pool = file, pool
         self.start_seconds, self.goal_seconds = tuple(start_seconds), tuple(goal_seconds)
-        self._features: NDArray[np.float32] = np.zeros((0, 1, 1), np.float32)
-        self._row: dict[str, int] = {}
+        self._features: NDArray[np.float32] = np.zeros((0, 1, 1), np.float32)  # `restrict` comes first and reads them
+        self._row: dict[str, int] = {}  # segment to its row
 
     def restrict(self, annotations: Annotations, folder: Path) -> Annotations:
         """Keep the segments that the archive has, and the step classes that remain, in vocabulary order.
