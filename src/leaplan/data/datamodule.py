@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import ClassVar, Self, cast
 
 import torch
-from lightning import LightningDataModule
+from lightning.pytorch.core.datamodule import LightningDataModule
 from torch.utils.data import DataLoader
 
 from leaplan.data.clips import ClipSource, ClipSplit, ProgramFile, program_classes, unique_windows
@@ -115,7 +115,7 @@ class VideoDataModule(LightningDataModule):
             )
         return tuple(split for split in SPLITS if split != "val")
 
-    def setup(self, stage: str | None = None) -> Self:
+    def setup(self, stage: str | None = None) -> Self:  # type: ignore[override]  # a notebook wants the data module back
         """Cut the samples of all splits; features are gathered into memory, frames are decoded later.
 
         Returns:

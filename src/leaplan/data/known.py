@@ -49,7 +49,7 @@ class KnownProblem(VideoDataModule):
         """
         raise DataError(f"{self.root} is an exported model, which has no data", "Use the run that it was made of")
 
-    def setup(self, stage: str | None = None) -> Self:
+    def setup(self, stage: str | None = None) -> Self:  # type: ignore[override]
         """Read the problem.
 
         Raises:
