@@ -13,6 +13,7 @@ from leaplan.demo import fragments, training, web
 from leaplan.demo import run as demo
 from leaplan.demo.kitchen import held_out, is_made, kitchen_of
 from leaplan.errors import UserError
+from leaplan.on_video.action_score import ActionScore
 from leaplan.on_video.planned import Looked, Planned
 from leaplan.on_video.recognised import Recognised, Window
 
@@ -132,9 +133,10 @@ def test_the_page_shows_a_plan_and_escapes_it():
 
 def test_the_page_shows_actions_along_time_at_their_share_of_it():
     windows = tuple(
-        Window(n, n + 1.0, {"action": [(name, 0.5)]}, None) for n, name in enumerate(("a<", "a<", "b", "c"))
+        Window(n, n + 1.0, "action", {"action": [(name, 0.5)]}, None) for n, name in enumerate(("a<", "a<", "b", "c"))
     )
-    shown = fragments.along_html(Recognised("run", Path("film.mp4"), windows), [(1.0, 2.0, "wash")])
+    recognised = Recognised("run", Path("film.mp4"), ActionScore("action", {}), windows)
+    shown = fragments.along_html(recognised, [(1.0, 2.0, "wash")])
     assert shown.count("<details>") == 3
     assert 'style="width: 50.00%; background:' in shown
     assert 'title="0:00 to 0:02: a&lt;, 50 %"' in shown

@@ -1,12 +1,15 @@
 """From a video to actions along time: what `predict` says of a segment, readable programs, an honest timeline."""
 
 import json
+import math
+from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+import torch
 
 from leaplan.__main__ import main
 from leaplan.data.frames import Frames
@@ -14,12 +17,16 @@ from leaplan.data.niv import read_niv
 from leaplan.data.sources import Features
 from leaplan.data.views import ActionClips, AnticipationClips
 from leaplan.errors import ConfigError
+from leaplan.on_video import recognised
+from leaplan.on_video.action_score import ActionScore, best_score
 from leaplan.on_video.model import refuse_features
 from leaplan.on_video.opened_run import open_run
 from leaplan.on_video.recognised import Recognised, Window, recognise
 from leaplan.on_video.windows import windows_of
 from leaplan.programs.language import LEAP, Program, SubAction
 from leaplan.programs.parse import parse
+from leaplan.recognition.metrics import Scores
+from leaplan.records import Step, Vocabulary
 from tests.test_leap_frames import experiment, write_films
 
 
@@ -69,12 +76,14 @@ def test_the_verb_tells_a_film_along_time(run, root, tmp_path, capsys):
     assert main([*command, "--json", str(tmp_path / "actions.json")]) == 0
     said = capsys.readouterr().out
     answer = json.loads((tmp_path / "actions.json").read_text())
-    assert answer.keys() == {"schema", "leaplan", "run", "video", "windows", "timeline"}
+    assert answer.keys() == {"schema", "leaplan", "run", "video", "action_score", "windows", "timeline"}
     assert {key for each in answer["windows"] for key in each} == {"start", "stop", "likely", "program"}
     assert {key for each in answer["timeline"] for key in each} == {
         *("start", "stop", "action", "probability", "program")
     }
     assert answer["timeline"][0]["action"] in said
+    assert answer["action_score"]["head"] == "action_head"
+    assert "actions are named by the action head" in said
     assert answer["timeline"][0]["start"] == 0
     assert answer["timeline"][-1]["stop"] == pytest.approx(answer["windows"][-1]["stop"])
     assert all(a["stop"] == b["start"] for a, b in pairwise(answer["timeline"]))
@@ -123,7 +132,7 @@ def test_windows_cover_the_film_to_its_end():
 
 def window(start: float, stop: float, action: str, probability: float, verb: str = "grasp") -> Window:
     program = Program(action, (), ("cup",), (), (SubAction(verb, "cup"),))
-    return Window(start, stop, {"action_head": [(action, probability)]}, program)
+    return Window(start, stop, "action_head", {"action_head": [(action, probability)]}, program)
 
 
 def test_neighbours_with_the_same_action_are_one_part_of_the_timeline_told_as_the_surest():
@@ -131,7 +140,8 @@ def test_neighbours_with_the_same_action_are_one_part_of_the_timeline_told_as_th
         *(window(0, 2, "wash", 0.5), window(1, 3, "wash", 0.75), window(2, 4, "wash", 0.5, "move")),
         *(window(3, 5, "cut", 0.5), window(4, 6, "wash", 0.5)),
     )
-    timeline = Recognised("run", Path("film.mp4"), windows).timeline
+    score = ActionScore("action_head", {})
+    timeline = Recognised("run", Path("film.mp4"), score, windows).timeline
     told = [(part.start, part.stop, *part.action, part.calls) for part in timeline]
     assert told == [
         (0, 3.5, "wash", 0.75, "grasp(cup)"),
@@ -145,3 +155,60 @@ def test_a_cached_run_looks_at_frames_all_the_same(opened, monkeypatch, root):
     before = recognise(opened, video, [(1.0, 2.0)], None, 3, 30.0, 1)
     monkeypatch.setattr(opened.module, "cached", True)
     assert recognise(opened, video, [(1.0, 2.0)], None, 3, 30.0, 1).windows == before.windows
+
+
+@pytest.mark.parametrize(
+    ("validation", "heads", "chosen"),
+    [
+        ((0.40, 0.48, 0.51), ("action", "action_head", "fused"), "fused"),
+        ((0.40, 0.52, 0.51), ("action", "action_head", "fused"), "action_head"),
+        ((0.60, 0.52, 0.51), ("action", "action_head", "fused"), "action"),
+        ((0.40, 0.49, 0.49), ("action", "action_head", "fused"), "fused"),
+        ((0.52, 0.52, None), ("action_head",), "action_head"),  # the action head is the official score
+        (None, ("action", "action_head", "fused"), "action"),
+        (None, ("action_head",), "action_head"),
+    ],
+)
+def test_validation_and_never_the_test_split_chooses_the_score_that_names_actions(validation, heads, chosen):
+    sections = "recognition", "action_head", "fused"
+    test = {name: {"action_top1": share} for name, share in zip(sections, (0.9, 0.1, 0.2), strict=True)}
+    metrics = {"test": test}
+    if validation is not None:
+        figures = zip(sections, validation, strict=True)
+        metrics["val"] = {name: {"action_top1": share} for name, share in figures if share is not None}
+    score = best_score({"metrics": metrics}, heads)
+    assert score.head == chosen
+    assert score.validation.keys() == ({*heads} if validation else set())
+    assert ("on validation" in str(score)) == (validation is not None and len(heads) > 1)
+    assert best_score({}, heads).head == best_score({"metrics": {"test": test}}, heads).head
+
+
+def test_an_action_is_named_by_the_score_that_was_chosen(opened, root, monkeypatch):
+    """Of four actions, each of the three scores prefers another one. All figures below are worked out by hand."""
+    actions = (("wash cup", 0, 0), ("wash bread into cup", 0, 1), ("cut cup", 1, 0), ("cut bread", 1, 1))
+    steps = tuple(Step(str(n), name, verb=verb, noun=noun) for n, (name, verb, noun) in enumerate(actions))
+    network = SimpleNamespace(classes=SimpleNamespace(verb=True, noun=True, action=True))
+    problem = SimpleNamespace(vocabulary=Vocabulary(steps, verbs=("wash", "cut"), nouns=("cup", "bread")))
+    run = replace(opened, module=SimpleNamespace(problem=problem, network=network))
+    heads = (0.4, 0.6), (0.55, 0.45), (0.05, 0.5, 0.1, 0.35)
+    scores = Scores(*(torch.tensor([[math.log(p) for p in shares]]) for shares in heads))
+    monkeypatch.setattr(recognised, "_ask", lambda *_: (scores, None))
+    for name, title in (
+        ("wash bread into cup", ("wash", ("bread",))),
+        ("cut cup", ("cut", ("cup",))),
+        ("x", ("x", ())),
+    ):
+        assert recognised._title(name, problem.vocabulary) == title
+    wanted = {
+        "recognition": ("action", "cut cup", 0.6 * 0.55),
+        "action_head": ("action_head", "wash bread into cup", 0.5),
+        "fused": ("fused", "cut bread", 0.30741 / 0.89395),  # roots of 0.27 * 0.35, and their sum
+    }
+    for section, (head, name, probability) in wanted.items():
+        results = {"metrics": {"val": {section: {"action_top1": 0.5}}}}
+        monkeypatch.setattr(recognised, "read_results", lambda _, results=results: results)
+        found = recognise(run, root / "niv" / "videos" / "valid_0.mp4", [(1.0, 2.0)], None, 3, 30.0, 1)
+        assert found.score.head == head
+        assert found.windows[0].action == (name, pytest.approx(probability, abs=1e-4))
+        assert found.as_json()["timeline"][0]["action"] == name
+        assert found.windows[0].likely.keys() == {"verb", "noun", "action", "action_head", "fused"}

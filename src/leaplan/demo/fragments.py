@@ -118,7 +118,10 @@ def along_html(recognised: "Recognised", done: Sequence[tuple[float, float, str]
         for part in parts
     )
     lines = "".join(_part(part, colour[part.action[0]]) for part in parts)
-    told = f"{len(recognised.windows)} windows; the paler, the less sure; open a line for its program with conditions"
+    told = (
+        f"{len(recognised.windows)} windows; the paler, the less sure; open a line for its program with conditions; "
+        f"{recognised.score}"
+    )
     return (
         f'{PROGRAM_STYLE}<div class="along"><div class="ribbon">{ribbon}</div>{_done(done, first, last)}'
         f'<div class="ends"><span>{clock(first)}</span><span>{clock(last)}</span></div>{lines}'

@@ -153,7 +153,8 @@ class Model:
         """Return the actions of a video along time, and the program of each.
 
         A window is looked at as evaluation looks at an annotated segment. With `window` no shorter than what is
-        between `start` and `stop`, that is looked at as one segment.
+        between `start` and `stop`, that is looked at as one segment. Actions are named by the score of
+        the run that is best on validation, which `.score` tells; `window.likely` has the others as well.
 
         Args:
             video: A file, or a folder or tar of pictures.

@@ -17,6 +17,8 @@ EXAMPLES = """examples:
 A window is looked at as evaluation looks at an annotated segment: the same frames of it, the same crops. With --window
 no shorter than what is between --start and --stop, that is looked at as one segment. On the screen, neighbours with the
 same likeliest action are one, told as the surest of them; the JSON file has all windows, and programs with conditions.
+Actions are named by the score that named most validation clips right: the official product of verb and noun, the action
+head, or both fused; the last line tells which, and the JSON file has the others as well.
 The dataset of the run must be at hand: its classes, and its programs' words, are read from it.
 
 exit code: 0 here are actions, 2 wrong use, or the run and the video do not fit"""

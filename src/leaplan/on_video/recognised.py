@@ -21,6 +21,7 @@ import leaplan
 from leaplan.data.frame_clips import FrameClips
 from leaplan.data.views import Clip
 from leaplan.data.views import Window as Seen
+from leaplan.on_video.action_score import ActionScore, best_score
 from leaplan.on_video.readable import clock, percent
 from leaplan.programs.encode import Encoder
 from leaplan.programs.encoded import Encoded
@@ -28,19 +29,18 @@ from leaplan.programs.language import NONE, OTHER, Condition, Program, SubAction
 from leaplan.programs.render import to_text
 from leaplan.recognition.metrics import Labels, Scores
 from leaplan.recognition.outcome import Recognised as Gathered
-from leaplan.recognition.outcome import averaged, likeliest_of
+from leaplan.recognition.outcome import averaged, likeliest_of, pairs_of
 from leaplan.recognition.program_head import ProgramLogits, lengths
 from leaplan.records import Vocabulary
+from leaplan.training.results import read_results
 
 if TYPE_CHECKING:
     from leaplan.on_video.opened_run import OpenedRun
 
 SCHEMA = 1
-OFFICIAL = ("action", "action_head")
-"""What names an action: the product of verb and noun, or the action head where there are none."""
 
 Likely = Mapping[str, Sequence[tuple[str, float]]]
-"""Head ("verb", "noun", "action", "action_head") to the likeliest classes with their probabilities."""
+"""Score ("verb", "noun", "action", "action_head", "fused") to the likeliest classes with their probabilities."""
 
 
 @dataclass(frozen=True)
@@ -49,19 +49,21 @@ class Window:
 
     Args:
         start, stop: Seconds.
-        likely: Classes of each head.
+        named_by: Which of `likely` names the action.
+        likely: Classes of each score.
         program: How it is done; None where the run predicts no programs.
     """
 
     start: float
     stop: float
+    named_by: str
     likely: Likely
     program: Program | None
 
     @property
     def action(self) -> tuple[str, float]:
         """The likeliest action and its probability."""
-        return self.likely[next(head for head in OFFICIAL if head in self.likely)][0]
+        return self.likely[self.named_by][0]
 
     @property
     def calls(self) -> str:
@@ -82,11 +84,13 @@ class Recognised:
     Args:
         run: Name of the run.
         video: The file.
+        score: What names actions.
         windows: At least one.
     """
 
     run: str
     video: Path
+    score: ActionScore
     windows: tuple[Window, ...]
 
     def __repr__(self) -> str:
@@ -100,7 +104,8 @@ class Recognised:
         )
         head = "".join(f"<th>{name}</th>" for name in ("time", "action", "probability", "program"))
         body = ("".join(f"<td style='text-align: left'>{in_html(cell)}</td>" for cell in row) for row in rows)
-        return f"<table><tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in body)}</table>"
+        told = f"<caption style='caption-side: bottom'>{in_html(str(self.score))}</caption>"
+        return f"<table>{told}<tr>{head}</tr>{''.join(f'<tr>{row}</tr>' for row in body)}</table>"
 
     @property
     def timeline(self) -> list[Window]:
@@ -127,6 +132,7 @@ class Recognised:
             "leaplan": leaplan.__version__,
             "run": self.run,
             "video": str(self.video),
+            "action_score": self.score.as_json(),
             "windows": [window.as_json() for window in self.windows],
             "timeline": [
                 {
@@ -169,15 +175,17 @@ def recognise(
     ]
     seen = FrameClips(clips, {"video": video}, look, training=False)
     words, encoder = run.module.problem.vocabulary, _encoder(run)
+    pairs = pairs_of(words)
+    score = best_score(read_results(run.folder), _heads(run, pairs))
     found = []
     for places in torch.arange(len(clips)).split(batch):
         shown = torch.stack([seen[place]["clips"] for place in places.tolist()])  # (B, V, 1, 3, T, H, W)
         scores, programs = _ask(run, shown)
-        for place, likely, row in zip(places.tolist(), _named(scores, words, top), range(len(shown)), strict=True):
-            program = None if programs is None else _program(encoder, programs, row, likely, words)
-            start, stop = windows[place]
-            found.append(Window(start, stop, likely, program))
-    return Recognised(run.folder.name, video, tuple(found))
+        for row, likely in enumerate(_named(scores, words, pairs, top)):
+            named = likely[score.head][0][0]
+            program = None if programs is None else _program(encoder, programs, row, named, words)
+            found.append(Window(*windows[int(places[row])], score.head, likely, program))
+    return Recognised(run.folder.name, video, score, tuple(found))
 
 
 def _ask(run: "OpenedRun", shown: Tensor) -> tuple[Scores, ProgramLogits | None]:
@@ -194,13 +202,21 @@ def _ask(run: "OpenedRun", shown: Tensor) -> tuple[Scores, ProgramLogits | None]
     return scores, ProgramLogits(*middle)  # (B, K, ...)
 
 
-def _named(scores: Scores, words: Vocabulary, top: int) -> Iterator[Likely]:
+def _heads(run: "OpenedRun", pairs: Tensor | None) -> list[str]:
+    """Return the scores of actions that a run has."""
+    classes = run.module.network.classes
+    there = {"action": None not in (classes.verb, classes.noun), "action_head": classes.action is not None}
+    there["fused"] = all(there.values()) and pairs is not None
+    return [head for head, has in there.items() if has]
+
+
+def _named(scores: Scores, words: Vocabulary, pairs: Tensor | None, top: int) -> Iterator[Likely]:
     """Yield the likeliest classes of each window, as a run's predictions tell them."""
     count = next(len(each) for each in scores if each is not None)
     unknown = torch.full((count,), -1)
     gathered = Gathered(torch.arange(count), Labels(unknown, unknown, unknown), scores)
     names = {"step": [step.name for step in words.steps], "verb": words.verbs, "noun": words.nouns}
-    for heads in likeliest_of(gathered, names, top):
+    for heads in likeliest_of(gathered, names, top, pairs):
         yield {head: [(name, p) for name, p in classes] for head, classes in heads.items()}
 
 
@@ -214,9 +230,9 @@ def _encoder(run: "OpenedRun") -> Encoder | None:
 
 
 def _program(
-    encoder: Encoder | None, logits: ProgramLogits, row: int, likely: Likely, words: Vocabulary
+    encoder: Encoder | None, logits: ProgramLogits, row: int, action: str, words: Vocabulary
 ) -> Program | None:
-    """Return the program that a window shows: the likeliest class of each slot up to the first "stop".
+    """Return the program of an action that a window shows: the likeliest class of each slot up to the first "stop".
 
     A condition is told where its probability is above one half, and it speaks of an object.
     """
@@ -242,7 +258,7 @@ def _program(
         truncated=np.asarray(False),
     )
     body = tuple(_plain(action) for action in encoder.decode(encoded))
-    name, arguments = _title(likely, words)
+    name, arguments = _title(action, words)
     used = dict.fromkeys(name for action in body for name in (action.first, action.second))
     objects = tuple(each for each in used if each not in (NONE, OTHER, *arguments))
     return Program(name, arguments, objects, (), body)
@@ -257,14 +273,16 @@ def _of_things(conditions: tuple[Condition, ...]) -> tuple[Condition, ...]:
     return tuple(each for each in conditions if NONE not in each.arguments)
 
 
-def _title(likely: Likely, words: Vocabulary) -> tuple[str, tuple[str, ...]]:
-    """Return verb and arguments that head a program: those of the likeliest action."""
-    name = likely[next(head for head in OFFICIAL if head in likely)][0][0]
-    for verb in (verb for verb, _ in likely.get("verb", ())):
-        noun = name.removeprefix(f"{verb} ")
-        if noun != name and noun in words.nouns:
+def _title(action: str, words: Vocabulary) -> tuple[str, tuple[str, ...]]:
+    """Return verb and arguments that head the program of an action."""
+    for step in words.steps:
+        if step.name == action and step.verb is not None and step.noun is not None:
+            return words.verbs[step.verb], (words.nouns[step.noun],)
+    for verb in words.verbs:
+        noun = action.removeprefix(f"{verb} ")
+        if noun != action and noun in words.nouns:
             return verb, (noun,)
-    return name, ()
+    return action, ()
 
 
 def _sub_actions(program: Program) -> list[SubAction]:
@@ -285,7 +303,7 @@ def print_timeline(recognised: Recognised) -> None:
     grid = Table.grid(padding=(0, 3, 0, 0))
     for part in recognised.timeline:
         name, probability = part.action
-        others = part.likely[next(head for head in OFFICIAL if head in part.likely)][1:3]
+        others = part.likely[part.named_by][1:3]
         second = ", ".join(f"{escape(other)} {percent(p)}" for other, p in others)
         told = f"[bold]{escape(name)}[/bold] {percent(probability)}{f'  [dim]or {second}[/dim]' if second else ''}"
         if part.program is not None:
@@ -294,4 +312,5 @@ def print_timeline(recognised: Recognised) -> None:
     console.print(grid)
     count = len(recognised.windows)
     windows = "1 window" if count == 1 else f"{count} windows"
-    console.print(f"[dim]{windows} of {escape(recognised.video.name)}, {recognised.run}[/dim]")
+    told = f"{windows} of {escape(recognised.video.name)}, {recognised.run}; {recognised.score}"
+    console.print(f"[dim]{told}[/dim]", soft_wrap=True)

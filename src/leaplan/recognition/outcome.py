@@ -25,6 +25,7 @@ from leaplan.recognition.metrics import (
     accuracy,
     best_pairs,
     classes_of,
+    fused_scores,
     ranks_of,
     recall,
 )
@@ -251,17 +252,20 @@ def write_predictions(
     write_text(path, "".join(lines))
 
 
-def likeliest_of(outcome: Recognised, names: Mapping[str, Sequence[str]], top: int) -> Iterator[dict[str, Any]]:
-    """Yield for each sample the names and probabilities of the `top` classes of each head."""
+def likeliest_of(
+    outcome: Recognised, names: Mapping[str, Sequence[str]], top: int, action_pairs: Tensor | None = None
+) -> Iterator[dict[str, Any]]:
+    """Yield for each sample the names and probabilities of the `top` classes of each head.
+
+    With `action_pairs` (A, 2), verb and noun of each action, also of "fused", where there are all three heads.
+    """
     for rows in torch.arange(len(outcome.index)).split(ROWS):
         scores = outcome.scores.at(rows)
         columns = {}
         for head, logits in scores._asdict().items():
             if logits is not None:
-                best = logits.double().exp().sort(dim=1, descending=True, stable=True)
                 known = names["step" if head == "action" else head]
-                labels = [[known[i] for i in row] for row in best.indices[:, :top].tolist()]
-                columns["action_head" if head == "action" else head] = _listed(labels, best.values[:, :top])
+                columns["action_head" if head == "action" else head] = _best(logits.double().exp(), known, top)
         if scores.verb is not None and scores.noun is not None:
             pairs = best_pairs(scores.verb, scores.noun, top)
             both = zip(pairs.verb.tolist(), pairs.noun.tolist(), strict=True)
@@ -270,8 +274,16 @@ def likeliest_of(outcome: Recognised, names: Mapping[str, Sequence[str]], top: i
                 for verbs, nouns in both
             ]
             columns["action"] = _listed(labels, pairs.score.exp())
+            if action_pairs is not None and scores.action is not None:
+                columns["fused"] = _best(fused_scores(scores, action_pairs).softmax(1), names["step"], top)
         for row in range(len(rows)):
             yield {head: column[row] for head, column in columns.items()}
+
+
+def _best(probabilities: Tensor, names: Sequence[str], top: int) -> list[list[list[Any]]]:
+    best = probabilities.sort(dim=1, descending=True, stable=True)
+    labels = [[names[i] for i in row] for row in best.indices[:, :top].tolist()]
+    return _listed(labels, best.values[:, :top])
 
 
 def _listed(labels: list[list[str]], probabilities: Tensor) -> list[list[list[Any]]]:
