@@ -155,6 +155,58 @@ def test_two_files_are_compared_on_their_common_samples(tmp_path, capsys):
     assert (same["value"], same["low"], same["high"], same["p_value"]) == (0, 0, 0, 1)
 
 
+def real_shape(samples=40, seed=1):
+    """Records as a run of PlanLLM leaves them: five decodings, alternatives, a sentence."""
+    records = rows(samples, 0.5, seed)
+    noise = np.random.default_rng(seed + 100)
+    for record in records:
+        plans = {name: noise.integers(0, 9, 3).tolist() for name in ("generate", "trie", "retrieve")}
+        record["plans"] |= plans
+        record |= {"probability": 0.2, "alternatives": [{"plan": plans["trie"], "probability": 0.1}], "sentence": "[]"}
+    return records
+
+
+def test_a_file_with_one_plan_is_paired_with_every_decoding_of_a_run(tmp_path):
+    ours = real_shape()
+    target = np.array([record["steps"] for record in ours])
+    pred = np.random.default_rng(3).integers(0, 9, target.shape)
+    ids = [record["sample_id"] for record in ours]
+    np.savez(tmp_path / "theirs.npz", target=target, pred=pred, sample_id=ids)
+    files = write(tmp_path / "ours.jsonl", ours), str(tmp_path / "theirs.npz")
+    paired = scored(tmp_path, *files)["paired"]
+    assert paired["resampled"] == {"unit": "video", "clusters": 5}  # ours tells them
+    assert list(paired["decodings"]) == [f"{name} / plan" for name in ours[0]["plans"]]
+    seen = np.arange(40) % 3 == 0
+    for name, figures in ((name, paired["decodings"][f"{name} / plan"]) for name in ours[0]["plans"]):
+        own = np.array([record["plans"][name] for record in ours])
+        for figure in ("success_rate", "mean_accuracy", "mean_iou"):
+            expected = getattr(reference, figure)(pred, target) - getattr(reference, figure)(own, target)
+            assert figures[figure]["value"] == pytest.approx(expected)
+        change = reference.success_rate(pred[seen], target[seen]) - reference.success_rate(own[seen], target[seen])
+        assert figures["success_rate_seen"]["value"] == pytest.approx(change)
+    back = scored(tmp_path, *files[::-1])["paired"]
+    assert back["resampled"] == paired["resampled"]
+    forth, other = paired["decodings"]["trie / plan"]["mean_iou"], back["decodings"]["plan / trie"]["mean_iou"]
+    assert [other[end] for end in ("value", "low", "high")] == [-forth[end] for end in ("value", "high", "low")]
+    assert list(scored(tmp_path, *files, "--decode", "trie")["paired"]["decodings"]) == ["trie / plan"]
+
+
+def test_of_several_decodings_the_one_that_is_asked_for_is_scored_and_paired(tmp_path):
+    records = rows(16)
+    others = [{**record, "plans": {"beam": record["steps"], "greedy": [1, 1, 1]}} for record in records]
+    files = write(tmp_path / "a.jsonl", records), write(tmp_path / "b.jsonl", others)
+    with pytest.raises(DataError, match=r"none in common\n  .*--decode argmax,beam"):
+        main([*files])
+    report = scored(tmp_path, *files, "--decode", "viterbi,beam")
+    assert [list(file["decodings"]) for file in report["files"]] == [["viterbi"], ["beam"]]
+    assert list(report["paired"]["decodings"]) == ["viterbi / beam"]
+    assert list(scored(tmp_path, files[0], "--decode", "argmax")["files"][0]["decodings"]) == ["argmax"]
+    with pytest.raises(DataError, match=r"b\.jsonl has no decoding 'argmax', but beam, greedy\n.*--decode beam"):
+        main([*files, "--decode", "argmax"])
+    with pytest.raises(UserError, match="names 3 decodings, but the files are 2"):
+        main([*files, "--decode", "argmax,beam,trie"])
+
+
 def test_seeds_are_summarised_by_mean_and_sample_deviation(tmp_path, capsys):
     paths = [write(tmp_path / f"{seed}.jsonl", rows(seed=seed)) for seed in range(3)]
     report = scored(tmp_path, *paths, "--seeds")

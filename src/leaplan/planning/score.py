@@ -5,7 +5,7 @@ Figures are fractions in the JSON file and percent on the screen.
 
 import argparse
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from rich.markup import escape
 from rich.table import Table
 
 import leaplan
-from leaplan.errors import DataError
+from leaplan.errors import ConfigError, DataError
 from leaplan.options import at_least_one
 from leaplan.planning.scoring.arrays import read_arrays
 from leaplan.planning.scoring.comparison import compare
@@ -45,7 +45,9 @@ a .npz file holds target (B, T) and pred (B, T) or logits (B, T, N), optional sa
 
 examples:
   leaplan score runs/plan-synthetic-t3/predictions/test.jsonl
-  leaplan score mlp.jsonl ours.jsonl --json comparison.json      two files: a paired test
+  leaplan score mlp.jsonl ours.jsonl --json comparison.json      two files: a paired test, decoding by decoding;
+                                                                 where one has a single plan, each with that
+  leaplan score ours.jsonl theirs.npz --decode viterbi           of ours only this
   leaplan score seed7.jsonl seed8.jsonl seed9.jsonl --seeds      mean and sd of one model"""
 READERS = (".jsonl", ".json", ".npz")
 
@@ -59,7 +61,7 @@ def main(argv: list[str]) -> int:
     options = _parser().parse_args(argv)
     resampling = Resampling(options.resample or "", options.bootstrap, options.permutations, options.seed)
     names: dict[str, int] = {}
-    files = [read_predictions(path, names) for path in options.files]
+    files = _chosen([read_predictions(path, names) for path in options.files], options.decode)
     scored = [score_file(file, resampling, options.legacy_batch if options.legacy else None) for file in files]
     report: dict[str, Any] = {"schema": 1, "leaplan": leaplan.__version__, "protocol": _protocol(resampling)}
     report["files"] = [
@@ -89,6 +91,17 @@ def read_predictions(path: Path, names: dict[str, int] | None = None) -> Predict
     return read_arrays(path) if path.suffix == ".npz" else read_records(path, {} if names is None else names)
 
 
+def _chosen(files: Sequence[Predictions], decode: str) -> list[Predictions]:
+    """Return the files with the decodings that are asked for: one name for all, or one for each."""
+    if not decode:
+        return list(files)
+    names = decode.split(",") if "," in decode else [decode] * len(files)
+    if len(names) != len(files):
+        what = f"--decode {decode} names {len(names)} decodings, but the files are {len(files)}"
+        raise ConfigError(what, "Give one for all files, or one for each")
+    return [file.only(name) for file, name in zip(files, names, strict=True)]
+
+
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "leaplan score",
@@ -98,6 +111,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("files", nargs="+", type=Path, metavar="FILE", help=".jsonl, .json or .npz")
     add_options(parser)
+    parser.add_argument(
+        "--decode",
+        default="",
+        metavar="NAME[,NAME]",
+        help="of several decodings only this; one for all files, or one for each",
+    )
     parser.add_argument("--seeds", action="store_true", help="the files are seeds of one model: mean and sample sd")
     parser.add_argument(
         "--permutations", type=at_least_one, default=10_000, metavar="N", help="of the paired test (default 10000)"

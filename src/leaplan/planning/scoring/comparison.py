@@ -1,6 +1,7 @@
 """Two predictions files compared sample by sample."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from torch import Tensor
@@ -64,7 +65,10 @@ def difference(
 
 
 def _aligned(first: Predictions, second: Predictions) -> tuple[Predictions, Predictions]:
-    """Cut both to their common samples, in one order."""
+    """Cut both to their common samples, in one order.
+
+    Videos, and which plans are in training, need be told by one of the files only; where both do, the first counts.
+    """
     place = {sample: row for row, sample in enumerate(second.sample_ids)}
     rows = [row for row, sample in enumerate(first.sample_ids) if sample in place]
     if not rows:
@@ -80,18 +84,20 @@ def _aligned(first: Predictions, second: Predictions) -> tuple[Predictions, Pred
             f"but {b.target[row].tolist()} in {second.path}",
             HINT,
         )
-    return a, b
+    videos, seen = a.videos or b.videos, b.seen if a.seen is None else a.seen
+    return replace(a, videos=videos, seen=seen), replace(b, videos=videos, seen=seen)
 
 
 def _common_decodings(first: Predictions, second: Predictions) -> dict[str, tuple[str, str]]:
+    """Return which decodings are compared: those of the same name, or each with the only plan of the other file."""
     common = {name: (name, name) for name in first.plans if name in second.plans}
-    if not common and len(first.plans) == len(second.plans) == 1:
-        (a,), (b,) = first.plans, second.plans
-        common = {f"{a} / {b}": (a, b)}
+    if not common and min(len(first.plans), len(second.plans)) == 1:
+        common = {f"{a} / {b}": (a, b) for a in first.plans for b in second.plans}
     if not common:
+        a, b = next(iter(first.plans)), next(iter(second.plans))
         raise DataError(
             f"{first.path} has the decodings {', '.join(first.plans)}, {second.path} {', '.join(second.plans)}: "
             "none in common",
-            HINT,
+            f"Choose one of each, such as  --decode {a},{b}",
         )
     return common

@@ -50,6 +50,17 @@ class Predictions:
             seen=None if self.seen is None else self.seen[rows],
         )
 
+    def only(self, decoding: str) -> "Predictions":
+        """Return them with one decoding; a file with one plan has only that.
+
+        Raises:
+            DataError: There is no such decoding among several.
+        """
+        if len(self.plans) > 1 and decoding not in self.plans:
+            hint = f"Choose one of them:  --decode {next(iter(self.plans))}"
+            raise DataError(f"{self.path} has no decoding '{decoding}', but {', '.join(self.plans)}", hint)
+        return self if len(self.plans) == 1 else replace(self, plans={decoding: self.plans[decoding]})
+
 
 def refuse(path: Path, problems: Sequence[str]) -> None:
     """Raise if there are problems: one as a sentence, several as a list."""
