@@ -30,6 +30,7 @@ STYLE = """
 .plan td { padding: 4px 12px 4px 0 !important; vertical-align: top; }
 .plan tr { border-bottom: 1px solid rgba(128, 128, 128, 0.25) !important; }
 .plan td.same { opacity: 0.5; }
+.plan td:first-child { white-space: nowrap; }
 .plan .words { font-family: ui-monospace, monospace; font-size: 13px; overflow-wrap: anywhere; }
 .plan .small, .along .small { font-size: 13px; opacity: 0.7; }
 .along .ribbon { display: flex; height: 34px; border-radius: 6px; overflow: hidden; margin: 4px 0; }
@@ -42,10 +43,17 @@ STYLE = """
 .along details { border-top: 1px solid rgba(128, 128, 128, 0.25); padding: 7px 0; }
 .along summary { cursor: pointer; display: grid; grid-template-columns: 14px 8.5em 1fr; gap: 10px;
   align-items: center; }
+.answer { min-height: 64px; }
 .picture img { width: 100%; height: 100%; object-fit: contain; }
 .along .dot { width: 14px; height: 14px; border-radius: 4px; }
 .along .calls { font-size: 13px; opacity: 0.7; }
 .along .program { padding: 6px 0 6px 24px; }
+@media (max-width: 600px) {
+  .plan .likely { grid-template-columns: 8.5em 1fr 3.2em; }
+  .along summary { grid-template-columns: 14px 1fr; }
+  .along summary span:last-child { grid-column: 2; }
+  .along .done span { font-size: 0; }
+}
 .dark .leap-program .leap-object { color: #7fc4f5; }
 .dark .leap-program .leap-hand { color: #aaa; }
 .dark .leap-before, .dark .leap-assumed, .dark .leap-tested { background: #3a3f47; }

@@ -19,8 +19,10 @@ Pick a film of the synthetic kitchen that no run was trained on, or upload one. 
 the planner sees these two moments only. Simulated films say that the software works, not how well it plans."""
 
 
-def serve(planner: Path, recogniser: Path, films: Sequence[Film], port: int) -> None:
+def serve(planner: Path, recogniser: Path, films: Sequence[Film], port: int, wait: bool = True) -> Any:
     """Serve the page at 127.0.0.1 until it is interrupted. Nothing leaves this machine.
+
+    Without `wait` the page, a `gradio.Blocks`, is returned at once; its `close()` ends it.
 
     Raises:
         UserError: A run cannot be opened, the port is taken, or as `refuse_absent`.
@@ -39,15 +41,16 @@ def serve(planner: Path, recogniser: Path, films: Sequence[Film], port: int) -> 
             server_port=port,
             share=False,
             quiet=True,
+            prevent_thread_lock=not wait,
             theme=theme,
             css=STYLE,
             footer_links=[],
             allowed_paths=[str(films[0].path.parent)] if films else [],
         )
     except OSError as error:
-        raise ConfigError(
-            f"port {port} cannot be used: {error}", "Choose another:  leaplan demo --serve --port 7861"
-        ) from error
+        what = f"port {port} is taken, or cannot be used"
+        raise ConfigError(what, f"Choose another:  leaplan demo --serve --port {port + 1}") from error
+    return page
 
 
 def refuse_absent() -> None:
@@ -124,7 +127,7 @@ def build(gradio: Any, asked: Asked) -> Any:
         with gradio.Row():
             with gradio.Column(scale=1, min_width=300):
                 film = gradio.Dropdown(list(asked.films), value=first.name, label="film", filterable=True)
-                video = gradio.Video(str(first.path), label="or drop your own here", sources=["upload"], height=260)
+                video = gradio.Video(str(first.path), label="or drop your own here", sources=["upload"], height=249)
             with gradio.Column(scale=2, min_width=300), gradio.Row():
                 with gradio.Column(min_width=240):
                     begins = gradio.Slider(0, length, start, step=0.01, label="start, seconds")
@@ -135,10 +138,10 @@ def build(gradio: Any, asked: Asked) -> Any:
         with gradio.Row():
             with gradio.Column(min_width=300):
                 ask_plan = gradio.Button("Plan from start to goal", variant="primary")
-                plan = gradio.HTML()
+                plan = gradio.HTML(elem_classes="answer")
             with gradio.Column(min_width=300):
                 ask_actions = gradio.Button("Recognise actions and programs", variant="primary")
-                actions = gradio.HTML()
+                actions = gradio.HTML(elem_classes="answer")
         told = _Told(gradio, asked)
         marks = [begins, ends, before, after, plan, actions]
         film.input(told.picked, film, [video, *marks])
