@@ -24,9 +24,9 @@ def write(path: Path, content: object = "") -> Path:
     return path
 
 
-def kitchen(root: Path) -> Path:
+def kitchen(root: Path, count: int = 6) -> Path:
     """A complete kitchen as far as the demo looks at it."""
-    folder = kitchen_of(root, 6)
+    folder = kitchen_of(root, count)
     steps = [{"start": n, "stop": n + 0.9, "text": f"step {n}", "step": n, "id": str(n)} for n in range(4)]
     videos = [{"id": f"v{n}", "task": 0, "split": s, "segments": steps} for n, s in enumerate(("train", "test", "val"))]
     write(folder / "annotations.json", {"vocabulary": {"tasks": ["tea"]}, "videos": videos})
@@ -34,9 +34,20 @@ def kitchen(root: Path) -> Path:
     return folder
 
 
-def finished(run: Path) -> None:
+def finished(run: Path, epochs: int, videos: int = 6) -> None:
+    settings = f"data: {{init_args: {{videos: {videos}}}}}\ntrainer: {{max_epochs: {epochs}}}\n"
+    write(run / "config.yaml", settings)
     write(run / "results.json", {"metrics": {"test": {}}})
     write(run / "checkpoints" / "best.ckpt")
+
+
+def answered(runs: Path) -> None:
+    """A finished demo of six films in `runs`."""
+    finished(runs / "demo-planner", epochs=21)
+    finished(runs / "demo-recogniser", epochs=12)
+    write(runs / "demo" / "made_of.txt", f"{kitchen_of(runs, 6).name}\n{runs}/demo-planner\n{runs}/demo-recogniser\n")
+    for name in ("programs/README.md", "plan.png", "actions.json", "report.html"):
+        write(runs / "demo" / name)
 
 
 def test_only_films_that_no_run_has_seen_are_asked_about(tmp_path):
@@ -50,10 +61,7 @@ def test_only_films_that_no_run_has_seen_are_asked_about(tmp_path):
 def test_a_finished_demo_does_nothing_again(tmp_path, monkeypatch, capsys):
     kitchen(tmp_path / "cache")
     runs = tmp_path / "runs"
-    for name in ("demo-planner", "demo-recogniser"):
-        finished(runs / name)
-    for name in ("programs/README.md", "plan.png", "actions.json", "report.html"):
-        write(runs / "demo" / name)
+    answered(runs)
     monkeypatch.setattr(demo, "_leaplan", lambda *words: pytest.fail(f"leaplan {words} was run"))
     monkeypatch.setattr(demo, "train", lambda *_, **__: pytest.fail("something was trained"))
     words = ["demo", "--videos", "6", "--runs", str(runs), "--root", str(tmp_path / "cache"), "--no-open"]
@@ -63,9 +71,45 @@ def test_a_finished_demo_does_nothing_again(tmp_path, monkeypatch, capsys):
     assert f"file://{runs}/demo/report.html" in told
 
 
+@pytest.mark.parametrize(
+    ("words", "trained", "said"),
+    [
+        (("--epochs", "2"), {"demo-planner", "demo-recogniser"}, "learnt from 6 films for 21 epochs: it is trained"),
+        (("--videos", "7"), {"demo-planner", "demo-recogniser"}, "learnt from 6 films for 12 epochs: it is trained"),
+        (("--epochs", "12"), {"demo-planner"}, "learnt from 6 films for 21 epochs: it is trained"),
+        (("--planner", "{}/other"), set(), "tells of other films or runs: what is in it is made again"),
+    ],
+)
+def test_a_demo_that_was_made_otherwise_is_made_again_and_says_so(words, trained, said, tmp_path, monkeypatch, capsys):
+    kitchen(tmp_path / "cache")
+    kitchen(tmp_path / "cache", 7)
+    runs = tmp_path / "runs"
+    answered(runs)
+    finished(runs / "other", epochs=1)
+    verbs, learnt = [], set()
+
+    def train(asked, jobs):
+        for run in asked:
+            if not run.finished:
+                learnt.add(run.folder.name)
+                finished(run.folder, run.epochs, run.films)
+
+    monkeypatch.setattr(demo, "_leaplan", lambda verb, *_: verbs.append(verb))
+    monkeypatch.setattr(demo, "train", train)
+    common = ["demo", "--runs", str(runs), "--root", str(tmp_path / "cache"), "--no-open", "--videos", "6"]
+    words = [word.format(runs) for word in words]
+    assert main([*common, *words]) == 0
+    assert (learnt, said in capsys.readouterr().out) == (trained, True)
+    if "--epochs" not in words:
+        assert verbs == ["generate-programs", "plan", "recognise", "report"]
+    learnt.clear()
+    assert main([*common, *words]) == 0
+    assert (learnt, "again" in capsys.readouterr().out) == (set(), False)
+
+
 def test_an_answer_is_older_than_a_run_that_was_trained_again(tmp_path):
     picture = write(tmp_path / "plan.png")
-    finished(tmp_path / "run")
+    finished(tmp_path / "run", epochs=1)
     times = picture.stat().st_mtime_ns
 
     os.utime(tmp_path / "run" / "results.json", ns=(times + 10, times + 10))
@@ -88,7 +132,7 @@ def trained_by(code: str, folder: Path, monkeypatch) -> training.Training:
         return popen([sys.executable, "-S", "-c", command[-1]], **how)
 
     monkeypatch.setattr(training.subprocess, "Popen", start)
-    return training.Training("planner", folder, 4, (code,))
+    return training.Training("planner", folder, 6, 4, (code,))
 
 
 def test_training_ends_with_what_the_run_said(tmp_path, monkeypatch):

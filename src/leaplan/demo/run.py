@@ -2,10 +2,11 @@
 
 import argparse
 import os
+import shutil
 import sys
 import time
 import webbrowser
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from importlib import import_module
@@ -15,7 +16,9 @@ from leaplan.demo.kitchen import Film, held_out, is_made, kitchen_of
 from leaplan.demo.training import Training, train
 from leaplan.errors import ConfigError, UserError
 from leaplan.measuring import usable_cores
+from leaplan.writing import write_text
 
+ANSWERS = ("programs", "plan.png", "plan.json", "actions.json", "report.html")
 EXAMPLES = """examples:
   leaplan demo                                     the first time some minutes, then seconds
   leaplan demo --serve                             a page on this machine: pick a film, mark start and goal
@@ -23,7 +26,8 @@ EXAMPLES = """examples:
   leaplan demo --videos 12 --epochs 1 --no-open    a quick look whether all is in place; the plans are bad
 
 Everything is written below --runs: demo-planner and demo-recogniser, as `leaplan fit` leaves them, and demo/ with the
-programs, the plan as a picture, and the actions. Interrupt it at any moment; the same command continues.
+programs, the plan as a picture, and the actions. Interrupt it at any moment; the same command continues. What is there
+of other --videos, --epochs, --planner or --recogniser is made again, and the demo says so.
 
 exit code: 0 done, 2 wrong use, or a step failed"""
 
@@ -40,6 +44,8 @@ def main(argv: list[str]) -> int:
 
         refuse_absent()
     demo = Demo(options)
+    for told in demo.forget_others():
+        print(told, flush=True)
     began = time.monotonic()
     for number, (what, step) in enumerate(demo.steps, start=1):
         print(f"[{number}/{len(demo.steps)}] {what}", flush=True)
@@ -109,6 +115,22 @@ class Demo:
         path = self.folder / "report.html"
         return path if path.is_file() else None
 
+    def forget_others(self) -> Iterator[str]:
+        """Remove what an earlier demo made otherwise: of other films, epochs or runs. Yield what is said of it."""
+        for run in self.own_runs:
+            if run.kept not in (None, (run.films, run.epochs)):
+                films, epochs = run.kept
+                yield f"{run.folder} learnt from {films} films for {epochs} epochs: it is trained again"
+                shutil.rmtree(run.folder)
+        record, made_of = self.folder / "made_of.txt", f"{self.kitchen.name}\n{self.planner}\n{self.recogniser}\n"
+        if not record.is_file() or record.read_text(encoding="utf-8") != made_of:
+            there = [path for path in map(self.folder.joinpath, ANSWERS) if path.exists()]
+            if there:
+                yield f"{self.folder} tells of other films or runs: what is in it is made again"
+            for path in there:
+                shutil.rmtree(path) if path.is_dir() else path.unlink()
+            write_text(record, made_of)
+
     # --- the steps
 
     def make_kitchen(self) -> str:
@@ -128,10 +150,8 @@ class Demo:
 
     def train(self) -> str:
         """Train the two runs, at once where there are two cores."""
-        runs = [] if self.options.planner else [self._planner()]
-        runs += [] if self.options.recogniser else [self._recogniser()]
-        if any(not run.finished for run in runs):
-            train(runs, jobs=min(2, usable_cores()))
+        if any(not run.finished for run in self.own_runs):
+            train(self.own_runs, jobs=min(2, usable_cores()))
         return f"{self.planner} and {self.recogniser}"
 
     def plan(self) -> str:
@@ -165,6 +185,12 @@ class Demo:
 
     # --- the runs
 
+    @property
+    def own_runs(self) -> list[Training]:
+        """Those that are not given."""
+        planner = [] if self.options.planner else [self._planner()]
+        return planner + ([] if self.options.recogniser else [self._recogniser()])
+
     def _planner(self) -> Training:
         run = self.folder.with_name("demo-planner")
         return self._training("planner", "planllm_synthetic_t3", run, 21, ())
@@ -178,7 +204,7 @@ class Demo:
         epochs = self.options.epochs or epochs
         places = ("--name", run.name, "--runs", str(run.parent), "--root", str(self.kitchen.parent))
         sizes = ("--trainer.max_epochs", str(epochs), "--data.videos", str(self.options.videos))
-        return Training(what, run, epochs, ("--config", config, *places, *sizes, *more))
+        return Training(what, run, self.options.videos, epochs, ("--config", config, *places, *sizes, *more))
 
 
 def _leaplan(verb: str, *words: object) -> None:

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+import yaml
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -24,12 +25,14 @@ class Training:
     Args:
         what: What people call it.
         folder: Of the run.
+        films: Of the kitchen that it learns from.
         epochs: How many it will have.
         arguments: Of `leaplan fit`.
     """
 
     what: str
     folder: Path
+    films: int
     epochs: int
     arguments: tuple[str, ...]
 
@@ -37,6 +40,15 @@ class Training:
     def finished(self) -> bool:
         """Whether its results on the test split are there."""
         return "test" in read_results(self.folder).get("metrics", {})
+
+    @property
+    def kept(self) -> tuple[int, int] | None:
+        """Films and epochs of the run that is in the folder, begun or finished; None where there is none."""
+        settings = self.folder / "config.yaml"
+        if not settings.is_file():
+            return None
+        content = yaml.safe_load(settings.read_text(encoding="utf-8"))
+        return content["data"]["init_args"]["videos"], content["trainer"]["max_epochs"]
 
     @property
     def done(self) -> int:
