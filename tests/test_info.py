@@ -1,7 +1,12 @@
 """What `leaplan info` tells: enough to reproduce a fault, and nothing that belongs to the user alone."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
+
+import pytest
+import torch
 
 from leaplan import info
 from leaplan.__main__ import main
@@ -16,7 +21,7 @@ def test_it_tells_versions_devices_decoders_and_caches(capsys, monkeypatch, tmp_
     assert {"leaplan", "system", "devices", "libraries", "decoders", "caches", "environment"} == found.keys()
     assert found["libraries"]["torch"].startswith("2.")
     assert found["decoders"]["auto"] == "pyav"
-    assert "threads" in found["devices"]["cpu"]
+    assert found["devices"]["CUDA of torch"] == (torch.version.cuda or "no")
     assert found["caches"]["~/.cache/leaplan/kitchen"] == {"files": 1, "MiB": 3.0}
     assert main(["info"]) == 0
     lines = capsys.readouterr().out
@@ -40,3 +45,13 @@ def test_a_checkout_tells_its_commit_and_an_installation_nothing(monkeypatch, tm
     (tmp_path / ".git").mkdir()  # of a project that leaplan is installed into
     monkeypatch.setattr(info, "__file__", str(tmp_path / ".venv/lib/python3.11/site-packages/leaplan/info.py"))
     assert info._checkout() == {}
+
+
+@pytest.mark.skipif(sys.platform == "darwin", reason="PyTorch is asked for the graphics of every Mac")
+def test_without_a_graphics_card_nothing_heavy_is_imported():
+    code = (
+        "import sys; from leaplan import info; info.DRIVERS = (); info.main([]);"
+        "print({'torch', 'transformers', 'lightning', 'av', 'decord'} & sys.modules.keys())"
+    )
+    told = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert told.splitlines()[-1] == "set()"

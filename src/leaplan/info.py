@@ -4,7 +4,9 @@ import argparse
 import json
 import os
 import platform
+import re
 import subprocess
+import sys
 from collections.abc import Mapping
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -22,6 +24,7 @@ LIBRARIES = (
     *("jsonargparse", "numpy", "av", "decord", "torchcodec", "pillow", "pyarrow", "openai", "rich"),
 )
 DECODERS = {"pyav": "av", "decord": "decord", "torchcodec": "torchcodec"}
+DRIVERS = ("/dev/nvidiactl", "/dev/dxg", "/dev/kfd")  # of NVIDIA, of NVIDIA below Windows, of AMD
 VARIABLES = (
     *("OMP_NUM_THREADS", "MKL_NUM_THREADS", "CUDA_VISIBLE_DEVICES", "PYTORCH_CUDA_ALLOC_CONF", "PYTHONPATH"),
     *("HF_HOME", "HF_HUB_CACHE", "HF_HUB_OFFLINE", "TRANSFORMERS_OFFLINE", "TMPDIR", "TERM", "NO_COLOR"),
@@ -92,7 +95,12 @@ def _processor() -> dict[str, Any]:
 
 
 def _devices() -> dict[str, Any]:
-    """Return what PyTorch computes on."""
+    """Return what PyTorch computes on. Its import takes seconds: only where there may be more than a CPU."""
+    more = sys.platform == "darwin" or any(Path(driver).exists() for driver in DRIVERS)
+    return {"cpu": platform.machine(), **(_accelerators() if more else {}), "CUDA of torch": _cuda_of_torch()}
+
+
+def _accelerators() -> dict[str, str]:
     try:
         import torch
     except (ImportError, OSError) as error:  # OSError: a library that it needs does not fit this machine
@@ -101,8 +109,16 @@ def _devices() -> dict[str, Any]:
         f"cuda:{number}": f"{properties.name}, {properties.total_memory / 2**30:.0f} GiB"
         for number, properties in enumerate(map(torch.cuda.get_device_properties, range(torch.cuda.device_count())))
     }
-    mps = {"mps": "Apple"} if torch.backends.mps.is_available() else {}
-    return {"cpu": f"{torch.get_num_threads()} threads", **graphics, **mps, "CUDA of torch": torch.version.cuda or "no"}
+    return graphics | ({"mps": "Apple"} if torch.backends.mps.is_available() else {})
+
+
+def _cuda_of_torch() -> str:
+    """Return the CUDA that PyTorch was built for, read from its files."""
+    found = find_spec("torch")
+    if found is None or found.origin is None:
+        return "torch is not installed"
+    told = re.search(r"^cuda\b.*= '([\d.]+)'", Path(found.origin).with_name("version.py").read_text("utf-8"), re.M)
+    return told[1] if told else "no"
 
 
 def _version(name: str) -> str | None:
