@@ -9,11 +9,14 @@ import torch
 
 from leaplan.compare import main
 from leaplan.errors import ConfigError, DataError
+from leaplan.planning.score import read_predictions
 from leaplan.recognition.gathering import RecognitionOutcome
 from leaplan.recognition.metrics import Labels, Scores, recognition_scores
 from leaplan.recognition.outcome import pairs_of, read_scores, write_scores
 from leaplan.records import Step, Vocabulary
+from tests.planning.test_score import real_shape, write
 from tests.recognition.test_outcome import Clip
+from tests.reference import metrics as reference
 
 N, V, M = 120, 5, 6
 PAIRS = [(v, n) for v in range(V) for n in range(M)]
@@ -216,3 +219,69 @@ def test_help_shows_an_example(capsys):
     with pytest.raises(SystemExit):
         main(["--help"])
     assert "leaplan compare plain=runs/plain-7" in capsys.readouterr().out
+
+
+# --- plans ------------------------------------------------------------------------------------------------
+
+
+def write_planner(folder, accuracy, seed, decodings=("argmax", "viterbi")):
+    """A planning run as `fit` leaves it: windows of ten videos, each decoding with plans of its own."""
+    records = real_shape(80, seed)
+    noise = np.random.default_rng(seed)
+    for record in records:
+        truth = np.array(record["steps"])
+        plans = {name: np.where(noise.random(3) < accuracy, truth, noise.integers(0, 9, 3)) for name in decodings}
+        record["plans"] = {name: plan.tolist() for name, plan in plans.items()}
+    (folder / "predictions").mkdir(parents=True)
+    write(folder / "predictions" / "test.jsonl", records)
+    return records
+
+
+def test_planning_runs_are_compared_by_decoding_and_figure(tmp_path, capsys):
+    written = {}
+    for name, accuracy in (("weak", 0.5), ("strong", 0.9)):
+        written[name] = [write_planner(tmp_path / f"{name}-{seed}", accuracy, seed) for seed in range(3)]
+    report = compared(tmp_path, f"weak={tmp_path}/weak-*", f"strong={tmp_path}/strong-*")
+    assert (report["windows"], report["videos"], report["left_out"]) == (80, 10, 0)
+    assert "clips" not in report
+    means = {}
+    for name, seeds in written.items():
+        figures = report["models"][name]["figures"]
+        assert len(figures) == 6  # three of each decoding
+        target = np.array([record["steps"] for record in seeds[0]])
+        for figure in ("success_rate", "mean_accuracy", "mean_iou"):
+            plans = [np.array([record["plans"]["viterbi"] for record in records]) for records in seeds]
+            values = [getattr(reference, figure)(plan, target) for plan in plans]
+            assert figures[f"viterbi.{figure}"]["values"] == pytest.approx(values)
+            assert figures[f"viterbi.{figure}"]["sd"] == pytest.approx(statistics.stdev(values))
+            means[name, figure] = statistics.fmean(values)
+    for figure in ("success_rate", "mean_accuracy", "mean_iou"):
+        change = report["differences"]["strong"][f"viterbi.{figure}"]
+        assert change["value"] == pytest.approx(means["strong", figure] - means["weak", figure])
+        assert change["low"] < change["value"] < change["high"]
+        assert change["verdict"] == "higher"
+    shown = capsys.readouterr().out
+    assert "80 windows of 10 videos" in shown
+    assert "viterbi SR" in shown
+
+
+def test_figures_of_plans_can_be_chosen_and_what_is_not_there_is_told(tmp_path, runs):
+    write_planner(tmp_path / "a", 0.5, 1)
+    write_planner(tmp_path / "b", 0.5, 2, ("argmax",))
+    labels = f"a={tmp_path}/a", f"b={tmp_path}/b"
+    report = compared(tmp_path, *labels, "--figure", "argmax.success_rate_seen", "--figure", "edit_score")
+    assert set(report["differences"]["b"]) == {"argmax.success_rate_seen", "argmax.edit_score"}
+    saved = read_predictions(tmp_path / "a" / "predictions" / "test.jsonl")
+    right = (saved.plans["argmax"] == saved.target).all(1)[saved.seen].double().mean()
+    assert report["models"]["a"]["figures"]["argmax.success_rate_seen"]["values"] == [pytest.approx(float(right))]
+    with pytest.raises(ConfigError, match="'verb_top1' is no figure of plans"):
+        main([*labels, "--figure", "verb_top1"])
+    with pytest.raises(DataError, match=r"test\.jsonl lacks viterbi\.mean_iou\n  Its decodings are argmax"):
+        main([*labels, "--figure", "viterbi.mean_iou"])
+    with pytest.raises(DataError, match=r"weak-0 has no plans in predictions/test\.jsonl, but other runs have"):
+        main([labels[0], f"c={runs}/weak-0"])
+    other = [{**record, "steps": [8, 8, 8]} for record in real_shape(80, 1)]
+    (tmp_path / "c" / "predictions").mkdir(parents=True)
+    write(tmp_path / "c" / "predictions" / "test.jsonl", other)
+    with pytest.raises(DataError, match=r"c/predictions/test\.jsonl has other true steps than"):
+        main([labels[0], f"c={tmp_path}/c"])

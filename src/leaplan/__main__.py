@@ -22,7 +22,7 @@ VERBS = {
     "recognise": ("leaplan.on_video.recognise", "tell the actions in a video, and their programs, along time"),
     "export": ("leaplan.exporting.verb", "write a trained model as a folder that needs neither run nor dataset"),
     "score": ("leaplan.score", "score anybody's predictions, with intervals and a paired test"),
-    "compare": ("leaplan.compare", "compare recognition runs over seeds, with intervals"),
+    "compare": ("leaplan.compare", "compare models over their seeds, on the same clips or windows, with intervals"),
     "report": ("leaplan.on_runs.report", "show finished runs on one page, which opens from disk"),
     "convert-weights": ("leaplan.recognition.convert", "turn official video weights into safetensors"),
     "configs": ("leaplan.shipped_configs", "list, show and copy the configurations that come with leaplan"),

@@ -1,4 +1,4 @@
-"""The verb `compare`: models that recognise or anticipate, each trained with several seeds, on the same clips."""
+"""The verb `compare`: models that recognise, anticipate or plan, each trained with several seeds, on the same data."""
 
 import argparse
 import glob
@@ -18,6 +18,7 @@ from rich.table import Table
 from torch import Tensor
 
 import leaplan
+from leaplan import compare_plans
 from leaplan.errors import ConfigError, DataError
 from leaplan.recognition.intervals import (
     Resampling,
@@ -51,10 +52,13 @@ FIGURES = "verb_top1, noun_mt5r, action_top5, action_head.action_top1, fused.act
 EXAMPLES = f"""examples:
   leaplan compare plain=runs/plain-7,runs/plain-8,runs/plain-9 programs='runs/programs-*'
   leaplan compare without=runs/a with=runs/b --figure action_top1 --figure fused.action_top1 --json comparison.json
+  leaplan compare closed='runs/plan-*' planllm='runs/planllm-*' --figure viterbi.success_rate
 
 A label stands for one model, what follows for the runs of its seeds. Read are predictions/test.npz and results.json of
-each. An interval resamples whole videos and leaves the seeds as they are; the standard error over seeds is beside it.
-figures: {FIGURES}"""
+each, of planners predictions/test.jsonl. An interval resamples whole videos and leaves the seeds as they are; the
+standard error over seeds is beside it. Two files of plans, whoever made them, are compared by `leaplan score`.
+figures: {FIGURES}
+figures of plans: {compare_plans.FIGURES}"""
 HINT = "Evaluate it:  leaplan test --config RUN/config.yaml"
 
 
@@ -95,7 +99,7 @@ def compare_runs(
     split: str = "test",
     resampling: Resampling = Resampling(),  # noqa: B008, it is frozen
 ) -> dict[str, Any]:
-    """Return figures of models that recognise or anticipate, over their seeds, and how far each is from the first.
+    """Return figures of models that recognise, anticipate or plan, and how far each is from the first.
 
     Args:
         models: Label to run folders, one for each seed.
@@ -105,24 +109,28 @@ def compare_runs(
 
     Returns:
         Fractions from 0 to 1: "models", label to "figures", name to mean, sd over seeds, low and high (95 % over
-        videos); "differences", label to name to value, low, high and verdict; "clips" and "videos", how many.
+        videos); "differences", label to name to value, low, high and verdict; "clips", or "windows" of plans, and
+        "videos", how many.
 
     Raises:
         ConfigError: There is no such figure.
-        DataError: A run has no scores, lacks a figure, or is of other clips.
+        DataError: A run has no scores, lacks a figure, is of other samples, or plans where another recognises.
     """
+    folders = {label: list(map(Path, runs)) for label, runs in models.items()}
+    if plans := compare_plans.files_of_plans(folders, split):
+        return _compare_plans(folders, compare_plans.read_plans(plans, figures), resampling)
     wanted = list(SHOWN) if figures is None else list(dict.fromkeys(figures))
     for name in wanted:
         if name not in PROGRAMS and not PATTERN.fullmatch(name):
             raise ConfigError(f"'{name}' is no figure", f"Such as {FIGURES}")
-    runs = {label: [read_run(Path(folder), split) for folder in folders] for label, folders in models.items()}
+    runs = {label: [read_run(folder, split) for folder in seeds] for label, seeds in folders.items()}
     return compare(runs, wanted, resampling, strict=figures is not None)
 
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         "leaplan compare",
-        description="Compare models that recognise or anticipate actions, over seeds, on the same clips.",
+        description="Compare models that recognise, anticipate or plan, over seeds, on the same samples.",
         epilog=EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
         allow_abbrev=False,
@@ -226,31 +234,56 @@ def compare(
     models, left_out = aligned(models)
     first = next(iter(models.values()))[0].saved
     shares = {label: [_shares(run.saved, wanted) for run in runs] for label, runs in models.items()}
-    of_clips = {label: _averaged(seeds) for label, seeds in shares.items()}
     of_runs = {label: _values(runs, shares[label], wanted) for label, runs in models.items()}
     if strict:
         _refuse_missing(of_runs, wanted)
-    reference, *others = models
+    folders = {label: [run.folder for run in runs] for label, runs in models.items()}
+    return {"clips": len(first.videos), "left_out": left_out} | _report(
+        folders, shares, of_runs, first.videos, resampling
+    )
+
+
+def _compare_plans(
+    folders: Mapping[str, Sequence[Path]], plans: compare_plans.PlannedWindows, resampling: Resampling
+) -> dict[str, Any]:
+    """Return the same of planning runs, of "windows"."""
+    of_runs = {
+        label: {name: [seed[name].value for seed in seeds] for name in _averaged(seeds)}
+        for label, seeds in plans.shares.items()
+    }
+    return {"windows": len(plans.videos), "left_out": plans.left_out} | _report(
+        folders, plans.shares, of_runs, plans.videos, resampling
+    )
+
+
+def _report(
+    folders: Mapping[str, Sequence[Path]],
+    shares: Mapping[str, Sequence[Mapping[str, Share]]],
+    of_runs: Mapping[str, Mapping[str, Any]],
+    videos: Sequence[str],
+    resampling: Resampling,
+) -> dict[str, Any]:
+    """Return figures and differences, from each model's shares of the same samples, an entry per seed."""
+    averaged = {label: _averaged(seeds) for label, seeds in shares.items()}
+    reference, *others = folders
     report: dict[str, Any] = {
         "schema": 1,
         "leaplan": leaplan.__version__,
-        "clips": len(first.sample_ids),
-        "videos": len(set(first.videos)),
-        "left_out": left_out,
+        "videos": len(set(videos)),
         "bootstrap": resampling.draws,
         "seed": resampling.seed,
         "models": {
             label: {
-                "runs": [str(run.folder) for run in runs],
-                "figures": _summaries(of_runs[label], of_clips[label], first.videos, resampling),
+                "runs": list(map(str, runs)),
+                "figures": _summaries(of_runs[label], averaged[label], videos, resampling),
             }
-            for label, runs in models.items()
+            for label, runs in folders.items()
         },
         "reference": reference,
         "differences": {},
     }
     for label in others:
-        change = differences(of_clips[reference], of_clips[label], first.videos, resampling)
+        change = differences(averaged[reference], averaged[label], videos, resampling)
         report["differences"][label] = {
             name: _difference(of_runs[reference][name], values, change.get(name))
             for name, values in of_runs[label].items()
@@ -370,8 +403,9 @@ def _print(report: Mapping[str, Any]) -> None:
     console = Console()
     if not console.is_terminal:
         console = Console(width=140)
-    left_out = f"; {report['left_out']:,} clips that not all runs have are left out" if report["left_out"] else ""
-    console.print(f"{report['clips']:,} clips of {report['videos']:,} videos{left_out}")
+    what = "windows" if "windows" in report else "clips"
+    left_out = f"; {report['left_out']:,} {what} that not all runs have are left out" if report["left_out"] else ""
+    console.print(f"{report[what]:,} {what} of {report['videos']:,} videos{left_out}")
     console.print(_table(report["models"]))
     for label, change in report["differences"].items():
         title = f"{escape(label)} minus {escape(report['reference'])}; points, 95 % interval over videos"
@@ -380,7 +414,7 @@ def _print(report: Mapping[str, Any]) -> None:
             ends = "–" if each["low"] is None else f"\\[{100 * each['low']:+.1f}, {100 * each['high']:+.1f}]"
             error = each["standard_error_over_seeds"]
             shown = "–" if error is None else f"{100 * error:.1f}"
-            table.add_row(SHOWN.get(name, name), f"{100 * each['value']:+.1f}", ends, shown, each["verdict"])
+            table.add_row(_heading(name), f"{100 * each['value']:+.1f}", ends, shown, each["verdict"])
         console.print(table)
 
 
@@ -391,8 +425,12 @@ def _table(models: Mapping[str, Mapping[str, Any]]) -> Table:
     table = Table("%", *seeds, title=title, title_justify="left")
     for name in dict.fromkeys(name for model in models.values() for name in model["figures"]):
         cells = [_cell(model["figures"][name]) if name in model["figures"] else "–" for model in models.values()]
-        table.add_row(SHOWN.get(name, name), *cells)
+        table.add_row(_heading(name), *cells)
     return table
+
+
+def _heading(name: str) -> str:
+    return SHOWN.get(name) or compare_plans.heading(name)
 
 
 def _cell(summary: Mapping[str, Any]) -> str:
