@@ -74,9 +74,9 @@ def test_a_finished_demo_does_nothing_again(tmp_path, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("words", "trained", "said"),
     [
-        (("--epochs", "2"), {"demo-planner", "demo-recogniser"}, "learnt from 6 films for 21 epochs: it is trained"),
-        (("--videos", "7"), {"demo-planner", "demo-recogniser"}, "learnt from 6 films for 12 epochs: it is trained"),
-        (("--epochs", "12"), {"demo-planner"}, "learnt from 6 films for 21 epochs: it is trained"),
+        (("--epochs", "2"), {"demo-planner", "demo-recogniser"}, "was made with --videos 6 --epochs 21: it is trained"),
+        (("--videos", "7"), {"demo-planner", "demo-recogniser"}, "was made with --videos 6 --epochs 12: it is trained"),
+        (("--epochs", "12"), {"demo-planner"}, "was made with --videos 6 --epochs 21: it is trained"),
         (("--planner", "{}/other"), set(), "tells of other films or runs: what is in it is made again"),
     ],
 )

@@ -120,7 +120,7 @@ class Demo:
         for run in self.own_runs:
             if run.kept not in (None, (run.films, run.epochs)):
                 films, epochs = run.kept
-                yield f"{run.folder} learnt from {films} films for {epochs} epochs: it is trained again"
+                yield f"{run.folder} was made with --videos {films} --epochs {epochs}: it is trained again"
                 shutil.rmtree(run.folder)
         record, made_of = self.folder / "made_of.txt", f"{self.kitchen.name}\n{self.planner}\n{self.recogniser}\n"
         if not record.is_file() or record.read_text(encoding="utf-8") != made_of:
