@@ -6,7 +6,6 @@ from torch import nn
 
 from leaplan.planning.alignment import Alignment
 from leaplan.planning.qformer import StepQueries
-from tests.ddp.two_processes import found_by_two_processes
 
 T, C, E, Y = 3, 2, 6, 5
 A, B, OTHER = [0, 1, 2], [3, 1, 0], [2, 2, 4]
@@ -54,12 +53,12 @@ def on_process(rank):
 
 
 @pytest.fixture(scope="module")
-def answers():
+def answers(pair):
     """What each of two processes found."""
-    return found_by_two_processes(__name__)
+    return pair.found(__name__)
 
 
-@pytest.mark.slow  # two processes import transformers
+@pytest.mark.slow
 @pytest.mark.parametrize("case", BATCHES)
 def test_losses_and_gradients_average_to_those_of_one_process(answers, case):
     alone = results(Part(), case, 0, 1)

@@ -12,12 +12,12 @@ import yaml
 
 from leaplan.__main__ import main
 from leaplan.cli import rank_zero_only, tell_other_nodes
+from tests.ddp.two_processes import SECONDS
 from tests.small_niv import write_small_niv
 from tests.test_cli import experiment
 
 TWO = ["--trainer.devices", "2", "--trainer.strategy", "ddp"]
 WINDOWS = {"val": 9, "test": 33}  # no multiple of 2; 17 and 16 test windows make 5 and 4 batches of 4
-SECONDS = 150  # until a process counts as hung
 
 
 @pytest.fixture(scope="module")
@@ -99,8 +99,8 @@ def test_what_a_user_starts_on_another_node_is_not_the_first_process(monkeypatch
 
 
 @pytest.mark.slow
-def test_two_processes_write_the_results_of_one(alone, tmp_path):
-    out = leaplan("test", "--config", alone, "--ckpt_path", best_of(alone), "--runs", tmp_path, *TWO)
+def test_two_processes_write_the_results_of_one(alone, pair, tmp_path):
+    out = pair.leaplan("test", "--config", alone, "--ckpt_path", best_of(alone), "--runs", tmp_path, *TWO)
     one, two = alone.parent / "runs" / "small", tmp_path / "small"
     assert results_of(two)["metrics"]["test"] == results_of(one)["metrics"]["test"]
     assert results_of(two)["data"] == results_of(one)["data"]
@@ -112,8 +112,8 @@ def test_two_processes_write_the_results_of_one(alone, tmp_path):
 
 
 @pytest.mark.slow
-def test_two_processes_predict_what_one_predicts(alone, tmp_path):
-    leaplan("predict", "--config", alone, "--ckpt_path", best_of(alone), "--runs", tmp_path, *TWO)
+def test_two_processes_predict_what_one_predicts(alone, pair, tmp_path):
+    pair.leaplan("predict", "--config", alone, "--ckpt_path", best_of(alone), "--runs", tmp_path, *TWO)
     plans = (tmp_path / "small" / "predictions" / "test.jsonl").read_bytes()
     assert plans == (alone.parent / "runs" / "small" / "predictions" / "test.jsonl").read_bytes()
 
@@ -139,13 +139,13 @@ def test_two_processes_train_and_end_with_results(alone, root, tmp_path):
 
 
 @pytest.mark.slow
-def test_fewer_windows_than_processes_are_evaluated_once(alone, tmp_path):
+def test_fewer_windows_than_processes_are_evaluated_once(alone, pair, tmp_path):
     root = write_small_niv(tmp_path / "data", videos=23)
     path = root / "niv" / "niv_valid.json"
     (name, record), *_ = json.loads(path.read_text()).items()
     path.write_text(json.dumps({name: {**record, "steps": record["steps"][:3]}}))
     options = ["--config", alone, "--ckpt_path", best_of(alone), "--root", root, "--runs", tmp_path / "runs"]
-    leaplan("test", *options, *TWO)
+    pair.leaplan("test", *options, *TWO)
     run = tmp_path / "runs" / "small"
     assert results_of(run)["metrics"]["test"]["counts"]["windows"] == 1
     assert len((run / "predictions" / "test.jsonl").read_text().splitlines()) == 1

@@ -5,7 +5,6 @@ import torch
 
 from leaplan.planning.metrics import PlanMetrics
 from leaplan.planning.probabilistic import SampledPlanMetrics
-from tests.ddp.two_processes import found_by_two_processes
 
 SAMPLES, HORIZON, CLASSES = 21, 3, 5
 
@@ -43,8 +42,8 @@ def on_process(rank):
     return {case: results(shares[rank]) for case, shares in SHARES.items()}
 
 
-@pytest.mark.slow  # two processes import torch
-def test_plan_metrics_are_the_same_on_one_and_two_processes():
+@pytest.mark.slow
+def test_plan_metrics_are_the_same_on_one_and_two_processes(pair):
     alone = results(torch.arange(SAMPLES).split(SAMPLES))
-    for found in found_by_two_processes(__name__):
+    for found in pair.found(__name__):
         assert found == dict.fromkeys(SHARES, alone)

@@ -14,7 +14,7 @@ from lightning import Callback
 from leaplan.__main__ import main
 from leaplan.planning.network import Planner
 from leaplan.training.requeue import STOPPED
-from tests.ddp.test_cli_processes import SECONDS, TWO, leaplan, results_of, started
+from tests.ddp.test_cli_processes import TWO, results_of
 from tests.small_niv import write_small_niv
 from tests.test_cli import QUERIES, experiment, whole
 
@@ -85,9 +85,9 @@ def one(tmp_path_factory, root, cache) -> Path:
 
 
 @pytest.mark.slow
-def test_two_processes_have_the_losses_and_figures_of_one_in_both_stages(one, root, cache, tmp_path):
+def test_two_processes_have_the_losses_and_figures_of_one_in_both_stages(one, root, cache, pair, tmp_path):
     config, run = steady(tmp_path, root, cache), tmp_path / "runs" / "small"
-    leaplan("fit", "--config", config, "--batch_size", "4", *TWO)
+    pair.leaplan("fit", "--config", config, "--batch_size", "4", *TWO)
     assert_equal(one, run)
     both = [row["val/viterbi/success_rate"] for row in epochs_of(one)]
     assert [bool(each) for each in both] == [False, False, True, True]  # two stages
@@ -128,7 +128,7 @@ class SignalIn(Callback):
 
 
 @pytest.mark.slow
-def test_sharded_or_not_a_language_model_learns_in_full_as_in_one_process(full, root, cache, tmp_path):
+def test_sharded_or_not_a_language_model_learns_in_full_as_in_one_process(full, root, cache, pair, tmp_path):
     """A run whose weights are sharded in both stages and in its evaluation, and whole for an epoch between."""
     config, run = steady(tmp_path, root, cache), tmp_path / "runs" / "small"
     common = ["fit", "--config", config, "--batch_size", "4", "--trainer.devices", "2"]
@@ -136,11 +136,9 @@ def test_sharded_or_not_a_language_model_learns_in_full_as_in_one_process(full, 
     sharded, ddp = ["--config", FSDP2], ["--trainer.strategy", "ddp"]
     for epoch, strategy in enumerate([sharded, ddp]):
         callback = json.dumps([{"class_path": f"{__name__}.SignalIn", "init_args": {"epoch": epoch}}])
-        process = started(*common, *strategy, "--trainer.callbacks", callback)
-        out, error = process.communicate(timeout=SECONDS)
-        assert process.returncode == STOPPED, error
+        out = pair.leaplan(*common, *strategy, "--trainer.callbacks", callback, code=STOPPED)
         assert f"stopped after {epoch + 1} of {EPOCHS} epochs" in out
-    assert "continuing" in leaplan(*common, *sharded)
+    assert "continuing" in pair.leaplan(*common, *sharded)
     assert_equal(full, run)
     ours, theirs = (torch.load(each / "checkpoints" / "last.ckpt", weights_only=True) for each in (full, run))
     assert shapes_of(ours) == shapes_of(theirs)

@@ -18,7 +18,8 @@ from leaplan.recognition.backbones import UniFormerV2
 from leaplan.recognition.blocks import LocalRelation
 from leaplan.recognition.encoder import UniFormerV2Encoder
 from leaplan.records import RecognitionProblem
-from tests.ddp.test_cli_processes import SECONDS, TWO, leaplan, started
+from tests.ddp.test_cli_processes import TWO, started
+from tests.ddp.two_processes import SECONDS
 from tests.small_leap import leap_experiment
 from tests.small_niv import write_small_niv
 from tests.test_leap import scores_of
@@ -32,11 +33,11 @@ def epochs_of(run: Path) -> list[dict[str, str]]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("anticipate", [False, True])
-def test_two_processes_have_the_losses_and_scores_of_one(tmp_path, anticipate):
+def test_two_processes_have_the_losses_and_scores_of_one(pair, tmp_path, anticipate):
     root = write_small_niv(tmp_path / "data", videos=20)
     config = leap_experiment(tmp_path, root, anticipate=anticipate, epochs=2)
     assert main(["fit", "--config", str(config), "--name", "one", "--batch_size", "8"]) == 0
-    leaplan("fit", "--config", config, "--name", "two", "--batch_size", "4", *TWO)
+    pair.leaplan("fit", "--config", config, "--name", "two", "--batch_size", "4", *TWO)
     assert_equal(tmp_path / "runs" / "one", tmp_path / "runs" / "two")
 
 
@@ -53,14 +54,14 @@ def assert_equal(one: Path, two: Path) -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(("anticipate", "workers"), [(False, "0"), (True, "1")])
-def test_two_processes_on_frames_have_the_losses_and_scores_of_one(tmp_path, anticipate, workers):
+def test_two_processes_on_frames_have_the_losses_and_scores_of_one(pair, tmp_path, anticipate, workers):
     root = write_films(tmp_path / "films")
     config = experiment(tmp_path, root, anticipate=anticipate)
     for video in carve_validation(read_niv(root), 0.34, 7).of_split("train")[:2]:
         (root / "niv" / "videos" / f"{video.id}.mp4").write_bytes(b"")
     common = ["fit", "--config", str(config), "--data.workers", workers]
     assert main([*common, "--name", "one", "--batch_size", "8"]) == 0
-    leaplan(*common, "--name", "two", "--batch_size", "4", *TWO)
+    pair.leaplan(*common, "--name", "two", "--batch_size", "4", *TWO)
     one, two = tmp_path / "runs" / "one", tmp_path / "runs" / "two"
     assert_equal(one, two)
     lists = [sorted((run / "broken_videos.txt").read_text().splitlines()) for run in (one, two)]
@@ -112,7 +113,7 @@ def test_a_broken_film_that_one_of_two_processes_meets_ends_both_without_a_trace
 
 
 @pytest.mark.slow
-def test_two_processes_of_the_motion_kind_equal_one_if_they_share_batch_statistics(tmp_path):
+def test_two_processes_of_the_motion_kind_equal_one_if_they_share_batch_statistics(pair, tmp_path):
     """Without, losses differ in the fourth digit: batch statistics are all that parts them."""
     root = write_films(tmp_path / "films")
     config = experiment(tmp_path, root)
@@ -120,7 +121,7 @@ def test_two_processes_of_the_motion_kind_equal_one_if_they_share_batch_statisti
     content["model"]["init_args"]["backbone"] = {"class_path": f"{__name__}.SharedStatistics"}
     config.write_text(yaml.safe_dump(content))
     assert main(["fit", "--config", str(config), "--name", "one", "--batch_size", "8"]) == 0
-    leaplan("fit", "--config", config, "--name", "two", "--batch_size", "4", *TWO)
+    pair.leaplan("fit", "--config", config, "--name", "two", "--batch_size", "4", *TWO)
     assert_equal(tmp_path / "runs" / "one", tmp_path / "runs" / "two")
 
 

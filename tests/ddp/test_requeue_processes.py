@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from leaplan.training.requeue import STOPPED
-from tests.ddp.test_cli_processes import SECONDS, TWO, started, uneven
+from tests.ddp.test_cli_processes import TWO, started, uneven
+from tests.ddp.two_processes import SECONDS
 from tests.small_niv import write_small_niv
 from tests.training.test_requeue import assert_same_run
 

@@ -3,9 +3,11 @@
 import json
 import os
 import signal
+import sqlite3
 import subprocess
 import sys
 import time
+from contextlib import closing
 
 import pytest
 
@@ -178,15 +180,26 @@ def test_killed_jobs_are_continued_to_the_same_end(tmp_path):
         "--out",
         str(tmp_path / "out"),
     ]
-    for seconds in (0.9, 1.3):
+    for count in (1000, 2000):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(seconds)
+        while answers_in(tmp_path / "out" / "job.sqlite") < count:
+            assert process.poll() is None
+            time.sleep(0.002)
         process.send_signal(signal.SIGKILL)
         process.wait()
     assert subprocess.run(command, check=False, capture_output=True).returncode == 0
     run(root, tmp_path / "whole")
     whole = (tmp_path / "whole" / "programs.jsonl").read_bytes()
     assert (tmp_path / "out" / "programs.jsonl").read_bytes() == whole
+
+
+def answers_in(path):
+    """Return how many answers a job under way has committed."""
+    try:
+        with closing(sqlite3.connect(f"file:{path}?mode=ro", uri=True)) as base:
+            return base.execute("SELECT COUNT(*) FROM answers").fetchone()[0]
+    except sqlite3.OperationalError:  # not made yet, or busy
+        return 0
 
 
 def test_help_has_an_example_and_names_all_options(capsys):

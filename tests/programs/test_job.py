@@ -377,17 +377,19 @@ def test_clips_of_which_nothing_is_known_fail_without_a_request(tmp_path):
     assert sum(server.asked.values()) == 4
 
 
-def killed(command, kills, seconds):
-    """Start `command` and kill it after `seconds`, `kills` times; then let it end, and return how it did."""
-    for _ in range(kills):
+def killed(command, kills, server, requests):
+    """Start `command` and kill it `kills` times, spread over `requests`; then let it end, and return how it did."""
+    for kill in range(1, kills + 1):
         process = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        time.sleep(seconds)
+        while len(server.answered) < requests * kill / (kills + 1):
+            assert process.poll() is None
+            time.sleep(0.01)
         process.send_signal(signal.SIGKILL)
         process.wait()
     return subprocess.run(command, check=False, capture_output=True, text=True)
 
 
-def a_job_that_is_killed(tmp_path, clips, kills, seconds, concurrency, budget, faults):
+def a_job_that_is_killed(tmp_path, clips, kills, concurrency, budget, faults):
     """Run a job to its end with and without kills and faults, and compare."""
     root = write_epic(tmp_path / "data", train=clips, validation=0)
     calm, stormy = FakeOpenAI(stubborn), FakeOpenAI(stubborn, share=0.2, faults=faults, latency=0.05)
@@ -396,7 +398,7 @@ def a_job_that_is_killed(tmp_path, clips, kills, seconds, concurrency, budget, f
     more = ["--splits", "train", "--concurrency", concurrency, "--max-usd", budget, *HANGS]
     with serving(stormy) as url:
         command = [sys.executable, "-m", "leaplan", "generate-programs", *arguments(root, tmp_path / "out", url, *more)]
-        done = killed(command, kills, seconds)
+        done = killed(command, kills, stormy, len(calm.answered))
     assert done.returncode == 0, done.stderr
     assert comparable(tmp_path / "out") == comparable(tmp_path / "calm")
     paid, reserved = ledger(tmp_path / "out")
@@ -406,16 +408,14 @@ def a_job_that_is_killed(tmp_path, clips, kills, seconds, concurrency, budget, f
 
 
 def test_a_job_killed_three_times_ends_as_if_it_never_was(tmp_path):
-    server = a_job_that_is_killed(tmp_path, clips=200, kills=3, seconds=2.0, concurrency=8, budget=5, faults=QUICK)
+    server = a_job_that_is_killed(tmp_path, clips=100, kills=3, concurrency=8, budget=5, faults=QUICK)
     twice = sum(count > 1 for count in server.answered.values())
     assert twice <= 3 * 8  # only what was under way when the process died
 
 
 @pytest.mark.slow
-def test_five_thousand_clips_killed_ten_times_end_as_if_they_never_were(tmp_path):
-    server = a_job_that_is_killed(
-        tmp_path, clips=5000, kills=10, seconds=6.0, concurrency=64, budget=60, faults=PASSING
-    )
+def test_a_thousand_clips_killed_ten_times_end_as_if_they_never_were(tmp_path):
+    server = a_job_that_is_killed(tmp_path, clips=1000, kills=10, concurrency=64, budget=20, faults=PASSING)
     assert sum(count > 1 for count in server.answered.values()) <= 10 * 64
 
 

@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from leaplan.errors import DataError
-from leaplan.recognition.gathering import RecognitionMetrics, RecognitionOutcome
+from leaplan.recognition.gathering import RecognitionOutcome
 from leaplan.recognition.metrics import Labels, Scores, recognition_scores, subset_masks
 from leaplan.recognition.outcome import (
     averaged,
@@ -20,7 +20,6 @@ from leaplan.recognition.outcome import (
     write_scores,
 )
 from leaplan.records import Step, Vocabulary
-from tests.ddp.two_processes import found_by_two_processes
 from tests.recognition.test_metrics import M, N, V, drawn
 
 VIEWS = 3
@@ -229,39 +228,3 @@ def test_the_table_shows_percent(capsys):
     assert f"test: {N} clips" in shown
     assert f"{100 * table['recognition']['verb_top1']:.1f}" in shown
     assert all(word in shown for word in ("top-1", "top-5", "unseen", "tail", "action head", "fused"))
-
-
-# --- two processes ----------------------------------------------------------------------------------
-
-EVEN, ODD = torch.arange(0, N, 2), torch.arange(1, N, 2)
-SHARES = {
-    "uneven": [EVEN.split(6), (*ODD[:-3].split(6), ODD[-3:])],
-    "padded": [EVEN.split(6), torch.cat([ODD, torch.tensor([0, 2])]).split(6)],
-    "one is idle": [torch.arange(N).split(9), ()],
-}
-
-
-def results(batches):
-    """Everything that a process finds that sees `batches`; floats as hexadecimals: equal to the last bit."""
-    scores, labels, vocabulary = split()
-    metric = RecognitionMetrics(action_pairs=pairs_of(vocabulary))
-    for rows in batches:
-        one_view = Scores(*(each[rows, 0] for each in scores))
-        metric.update(rows, one_view, Labels(*(label[rows] for label in labels)))
-    outcome = collected(batches)
-    gathered = outcome.gathered()
-    table = figures(gathered, vocabulary, subsets_of(labels))
-    found = {f"{section}.{name}": float(v).hex() for section, part in table.items() for name, v in part.items()}
-    found |= {name: float(value).hex() for name, value in metric.compute().items()}
-    content = b"".join(each.numpy().tobytes() for each in gathered.scores)
-    return {**found, "scores": content.hex(), "computed": int(outcome.compute().index.sum())}
-
-
-def on_process(rank):
-    return {case: results(shares[rank]) for case, shares in SHARES.items()}
-
-
-def test_two_processes_find_what_one_finds():
-    alone = results(torch.arange(N).split(N))
-    for found in found_by_two_processes(__name__):
-        assert found == dict.fromkeys(SHARES, alone)
