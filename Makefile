@@ -93,10 +93,10 @@ programs: setup  ## Make action programs of the synthetic kitchen by rules, and 
 	$(BIN)/leaplan check-programs programs/kitchen/programs.jsonl --root ~/.cache/leaplan --truth ~/.cache/leaplan
 
 test: setup-dev  ## Run the fast tests
-	$(BIN)/python -m pytest -n auto --dist loadfile
+	$(BIN)/python -m pytest -n auto --dist worksteal
 
 test-slow: setup-dev  ## Run the slow tests
-	$(BIN)/python -m pytest -m slow -n auto --dist loadfile --durations 12
+	$(BIN)/python -m pytest -m slow -n auto --dist worksteal --durations 12
 
 lint: setup-dev  ## Check style
 	$(BIN)/ruff check .

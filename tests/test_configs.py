@@ -8,7 +8,9 @@ import pytest
 import yaml
 
 from leaplan.__main__ import main
+from leaplan.cli import parsers
 from leaplan.report.study_file import read_study
+from leaplan.shipped_configs import with_files
 
 CONFIGS = Path(__file__).resolve().parents[1] / "configs"
 EXPERIMENTS = sorted((CONFIGS / "experiment").glob("*.yaml"))
@@ -31,21 +33,26 @@ def overlay(path: Path) -> bool:
     return "overlay" in first_comment(path).lower()
 
 
-def parsed(capsys, arguments: list[str]) -> dict:
-    """What the real command line makes of `arguments`."""
-    with pytest.raises(SystemExit) as left:
-        main([*arguments, "--print_config"])
-    assert left.value.code in (0, None)
-    return yaml.safe_load(capsys.readouterr().out)
+@pytest.fixture(scope="module")
+def parsed():
+    """What the command line makes of arguments, which it would print with `--print_config`; its parser is made once."""
+    parser = parsers()["fit"]
+
+    def parse(arguments: list[str]) -> dict:
+        verb, *words = with_files(arguments)
+        assert verb == "fit"
+        return yaml.safe_load(parser.dump(parser.parse_args(words), skip_unset=False))
+
+    return parse
 
 
 @pytest.mark.parametrize("path", EXPERIMENTS, ids=name_of)
-def test_an_experiment_is_parsed_by_the_command_in_its_first_line(path, capsys, monkeypatch):
+def test_an_experiment_is_parsed_by_the_command_in_its_first_line(path, parsed, monkeypatch):
     monkeypatch.chdir(CONFIGS.parent)
     program, *arguments = shlex.split(first_comment(path))
     assert program == "leaplan"
     assert arguments[:3] == ["fit", "--config", f"configs/experiment/{path.name}"]
-    config = parsed(capsys, arguments)
+    config = parsed(arguments)
     given = yaml.safe_load(path.read_text(encoding="utf-8"))
     assert config["name"] == given["name"] == path.stem.replace("_", "-")
     assert config["data"]["class_path"].startswith("leaplan.data.")
@@ -81,13 +88,13 @@ def test_a_part_is_used_by_an_experiment_or_says_that_it_is_an_overlay(path):
 
 
 @pytest.mark.parametrize("path", [path for path in PARTS if overlay(path)], ids=name_of)
-def test_an_overlay_is_parsed_on_top_of_an_experiment(path, capsys):
+def test_an_overlay_is_parsed_on_top_of_an_experiment(path, parsed):
     base = CONFIGS / "experiment" / "planllm_captaincook4d_t3.yaml"
-    parsed(capsys, ["fit", "--config", str(base), "--config", str(path)])
+    parsed(["fit", "--config", str(base), "--config", str(path)])
 
 
 @pytest.mark.parametrize("path", STUDIES, ids=name_of)
-def test_a_study_is_run_by_the_command_in_its_first_line(path, capsys, monkeypatch):
+def test_a_study_is_run_by_the_command_in_its_first_line(path, parsed, capsys, monkeypatch):
     monkeypatch.chdir(CONFIGS.parent)
     program, *arguments = shlex.split(first_comment(path))
     assert program == "leaplan"
@@ -95,7 +102,7 @@ def test_a_study_is_run_by_the_command_in_its_first_line(path, capsys, monkeypat
     assert main([*arguments, "--dry-run"]) == 0
     commands = [shlex.split(line.partition(": leaplan ")[2]) for line in capsys.readouterr().out.splitlines()]
     for command in commands[: len(read_study(path).variants)]:  # each variant once
-        parsed(capsys, command)
+        parsed(command)
 
 
 def test_every_dataset_has_experiments_at_horizons_3_and_4():
