@@ -244,7 +244,7 @@ def test_a_planner_trained_on_niv_plans_crosstask_with_its_labels(shared, tmp_pa
         "--root": shared / "data",
         "--runs": tmp_path,
         "--name": "small",
-        "--trainer.max_epochs": 10,
+        "--trainer.max_epochs": 5,
         "--model.align_epochs": 2,
         "--decode": "[retrieve, generate]",
         "--model.language.epochs": 1,
