@@ -3,6 +3,7 @@
 import hashlib
 import importlib.util
 import json
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -19,6 +20,7 @@ from leaplan.data.known import problem_as_json, problem_from_json
 from leaplan.errors import CheckpointError, ConfigError, ProblemList, UserError
 from leaplan.exporting.card import model_card
 from leaplan.exporting.checked import refuse_damage, refuse_strangers, write_sums
+from leaplan.exporting.folder import export
 from leaplan.exporting.hub import place_of
 from leaplan.exporting.onnx import ClosedSet, refuse_unfit
 from leaplan.exporting.portable import portable
@@ -32,6 +34,7 @@ from tests.test_leap_frames import write_films
 VOCABULARY = Vocabulary(
     (Step("0", "pour milk", 0, 0, 1), Step("1", "stir", None, 1, 0)), ("tea",), ("a", "b"), ("c", "d")
 )
+HUB_ID = "somebody/tiny-llama"
 ANSWER = """
 import sys, torch, leaplan
 inputs = torch.load(sys.argv[1], weights_only=True)
@@ -65,9 +68,9 @@ def inputs_of(model) -> tuple[torch.Tensor, torch.Tensor]:
 
 
 @pytest.mark.slow
-def test_exported_models_answer_as_their_runs_in_a_process_that_has_only_the_folders(tmp_path):
+def test_exported_models_answer_as_their_runs_in_a_process_that_has_only_the_folders(tmp_path, monkeypatch, capsys):
     niv, films = write_small_niv(tmp_path / "niv"), write_films(tmp_path / "films")
-    places = {name: tmp_path / name for name in ("closed", "planllm", "recognise", "anticipate")}
+    places = {name: tmp_path / name for name in ("closed", "planllm", "recognise", "anticipate", "hub", "local")}
     for folder in places.values():
         folder.mkdir()
     recogniser = fit(leap_experiment(places["recognise"], films, epochs=1))
@@ -78,19 +81,34 @@ def test_exported_models_answer_as_their_runs_in_a_process_that_has_only_the_fol
         "recognise": recogniser,
         "anticipate": fit(leap_experiment(places["anticipate"], films, anticipate=True, epochs=1), **frozen),
     }
+    base = shutil.copytree(runs["planllm"] / "language_model", tmp_path / "base", ignore=lambda *_: ["leaplan.json"])
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", lambda name, **_: {HUB_ID: str(base)}[name])
+    for name, model in (("hub", HUB_ID), ("local", str(base))):
+        language = {"class_path": "leaplan.text.pretrained.PretrainedCausal", "init_args": {"model": model}}
+        settings = whole(tmp_path / "cache", language=language, align_epochs=1) | {"decode": ["viterbi"]}
+        runs[name] = fit(experiment(places[name], niv, 2, **settings))
+    assert main(["export", str(runs["local"]), "--to", str(tmp_path / "refused")]) == 2
+    assert "base is a folder of this computer, which others do not have" in capsys.readouterr().err
     alone, inputs, expected = tmp_path / "alone", {}, {}
     alone.mkdir()
     for name, run in runs.items():
-        assert main(["export", str(run), "--to", str(alone / name)]) == 0
         model = leaplan.load(run)
+        if name == "hub":
+            assert main(["export", str(run), "--to", str(alone / name), "--with-base"]) == 0
+        else:
+            export(model, alone / name, with_base=name == "local")
         model.run.module.cached = False  # clips, not what was seen in them
         inputs[name] = inputs_of(model)
         with torch.inference_mode():
             answer = model.run.module(*inputs[name])
         expected[name] = [x for x in torch.utils._pytree.tree_leaves(answer) if x is not None]
-    assert (alone / "planllm" / "adapter" / "adapter_config.json").is_file()
+    for name in ("planllm", "hub", "local"):
+        assert (alone / name / "adapter" / "adapter_config.json").is_file()
+    card = (alone / "hub" / "README.md").read_text()
+    assert f"base_model: {HUB_ID}\n" in card
+    assert "is included; its own licence applies" in card
     torch.save(inputs, tmp_path / "inputs.pt")
-    for place in (*places.values(), niv, films):
+    for place in (*places.values(), niv, films, base):
         place.rename(place.with_name(f"{place.name}-gone"))
     command = [sys.executable, "-c", ANSWER, str(tmp_path / "inputs.pt"), str(tmp_path / "answers.pt")]
     subprocess.run(command, cwd=alone, check=True)
@@ -234,9 +252,27 @@ def test_the_card_tells_figures_with_their_protocol_and_claims_nothing_else(tmp_
     assert [each["value"] for each in metrics["metrics"]] == [0.25, 0.5, 0.75]
     assert "| viterbi | success_rate | 25.00 |" in body
     assert "test split of niv, protocol schema, 12 windows, computed on cpu" in body
-    assert "leaplan does not know the licence of niv" in body
+    assert "No licence file accompanies NIV's annotations and splits: see the authors' page" in body
     assert "- a note" in body
     assert "there are no figures" in model_card({}, about, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("dataset", "said"),
+    [
+        ("synthetic", ["Apache-2.0"]),
+        ("epic_kitchens", ["EPIC-KITCHENS-100 is CC BY-NC 4.0"]),
+        ("coin", ["COIN's annotations are CC BY-NC 4.0", "for videos see the authors' page"]),
+        ("captaincook4d", ["CaptainCook4D is Apache-2.0, its repository of annotations MIT"]),
+        ("niv -> crosstask", ["NIV's annotations", "CrossTask's annotations"]),
+        ("mine", ["leaplan does not know the licence of mine"]),
+    ],
+)
+def test_the_card_tells_the_licence_of_the_data_or_where_to_ask(dataset, said, tmp_path):
+    about = {"task": "planning", "for": {"horizon": 3, "steps": ["stir"]}}
+    results = {"leaplan": "0.1.0", "data": {"dataset": dataset, "samples": {}, "sha256": ""}, "protocol": {}}
+    licences = model_card(results, about, tmp_path).partition("## Licences")[2]
+    assert all(line in licences for line in said)
 
 
 def test_a_planner_that_writes_is_no_onnx_graph():

@@ -14,7 +14,12 @@ import leaplan
 OF_DATA = {
     "synthetic": "The synthetic kitchen is made by leaplan itself, under leaplan's licence, Apache-2.0.",
     "epic_kitchens": "EPIC-KITCHENS-100 is CC BY-NC 4.0: for research, not for commercial use.",
+    "coin": "COIN's annotations are CC BY-NC 4.0: not for commercial use; for videos see the authors' page.",
+    "captaincook4d": "CaptainCook4D is Apache-2.0, its repository of annotations MIT.",
+    "crosstask": "No licence file accompanies CrossTask's annotations and splits: see the authors' page.",
+    "niv": "No licence file accompanies NIV's annotations and splits: see the authors' page.",
 }
+"""What is known, from the places that docs/data.md names. Features may have terms of their own."""
 NOT_TOLD = "leaplan does not know the licence of {}, nor whether it covers models. Read the terms of the dataset."
 OWN_BASE = "The small language model was trained on the step names of these data, by the run itself, and is included."
 DECODINGS = ("viterbi", "argmax", "generate", "trie", "retrieve", "recognition", "action_head", "fused", "recall")
@@ -169,7 +174,7 @@ def _base(about: Mapping[str, Any]) -> str:
 
 def _licences(results: Mapping[str, Any], about: Mapping[str, Any], folder: Path) -> str:
     dataset = results.get("data", {}).get("dataset", "the training data")
-    lines = [OF_DATA.get(dataset, NOT_TOLD.format(dataset))]
+    lines = [OF_DATA.get(name, NOT_TOLD.format(name)) for name in dataset.split(" -> ")]  # trained on, tested on
     base, own = _base(about), (folder / "language_model" / "leaplan.json").is_file()
     if own:
         lines.append(OWN_BASE)
