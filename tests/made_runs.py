@@ -51,7 +51,13 @@ def write_run(folder: Path, seed=0, horizon=3, lines=None, **more):
         "leaplan": "0.1.0",
         "task": "planning",
         "run": folder.name,
-        "data": {"dataset": "made", "split": "official", "sha256": "ab", "samples": {"test": len(lines)}, "notes": []},
+        "data": {
+            "dataset": "made",
+            "protocol": "official",
+            "sha256": "ab",
+            "samples": {"test": len(lines)},
+            "notes": [],
+        },
         "protocol": {"horizon": horizon, "classes": CLASSES, "observes": ["start", "goal"], "task_given": False}
         | {"seed": seed, "selected_on": "val/viterbi/success_rate"},
         "metrics": {"test": {"viterbi": {"success_rate": 0.25}}},

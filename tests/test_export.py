@@ -240,7 +240,7 @@ def test_the_card_tells_figures_with_their_protocol_and_claims_nothing_else(tmp_
     results = {
         "leaplan": "0.1.0",
         "run": "small",
-        "data": {"dataset": "niv", "split": "schema", "samples": {"test": 12}, "sha256": "ab", "notes": ["a note"]},
+        "data": {"dataset": "niv", "protocol": "schema", "samples": {"test": 12}, "sha256": "ab", "notes": ["a note"]},
         "protocol": {"horizon": 3, "observes": ["start", "goal"]},
         "metrics": {"test": {"viterbi": {"success_rate": 0.25, "mean_accuracy": 0.5, "mean_iou": 0.75}}},
         "environment": {"device": "cpu"},

@@ -107,7 +107,7 @@ def test_an_ordinary_dataset_is_tested_on_its_own_classes(alone):
 def test_facts_tell_of_both_datasets(ready, alone):
     facts = ready.facts()
     assert facts["dataset"] == "niv -> crosstask"
-    assert facts["split"] == "schema -> base"
+    assert facts["protocol"] == "schema -> base"
     assert facts["samples"] == {"train": 48, "val": 12, "test": 4}
     assert facts["videos"] == {"train": 16, "val": 4, "test": 3}
     assert len(facts["sha256"]) == 64

@@ -80,3 +80,8 @@ def test_damaged_results_are_told_with_what_to_do(content, tmp_path):
 
 def test_peak_memory_is_in_mebibytes():
     assert 20 < peak_memory_mb() < 200_000
+
+
+def test_the_protocol_of_older_results_is_found_under_its_first_name(tmp_path):
+    write_json(tmp_path / "results.json", {"data": {"dataset": "niv", "split": "schema"}})
+    assert read_results(tmp_path)["data"] == {"dataset": "niv", "protocol": "schema"}

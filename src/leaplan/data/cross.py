@@ -96,7 +96,7 @@ class CrossDataset(VideoDataModule):
         hashes = " ".join(annotations.sha256 for _, annotations in parts)
         return {
             "dataset": " -> ".join(part.dataset for part, _ in parts),
-            "split": " -> ".join(part.protocol for part, _ in parts),
+            "protocol": " -> ".join(part.protocol for part, _ in parts),
             "sha256": hashlib.sha256(hashes.encode()).hexdigest(),
             "samples": {split: len(tensors) for split, tensors in self._tensors.items()},
             "videos": {split: len(self._given(split).of_split(split)) for split in SPLITS},

@@ -282,7 +282,7 @@ class VideoDataModule(LightningDataModule):
         """Return what `results.json` says about the data."""
         return {
             "dataset": self.dataset,
-            "split": self.protocol,
+            "protocol": self.protocol,
             "sha256": self.annotations.sha256,
             "samples": {split: len(samples) for split, samples in (self._tensors or self._clips).items()},
             "videos": {split: len(self.annotations.of_split(split)) for split in self.splits},

@@ -90,7 +90,7 @@ def _model_index(results: Mapping[str, Any], task: str, name: str) -> list[dict[
     if not found:
         return []
     split = _split(results)
-    dataset = {"name": data["dataset"], "type": data["dataset"], "config": data["split"], "split": split}
+    dataset = {"name": data["dataset"], "type": data["dataset"], "config": data["protocol"], "split": split}
     kind = {"type": "other", "name": "procedure planning"} if task == "planning" else {"type": "video-classification"}
     metrics = [
         {"type": figure, "value": round(value, 6), "name": f"{figure} ({decoding})"}
@@ -148,7 +148,7 @@ def _figures(results: Mapping[str, Any], task: str) -> str:
     data, split = results["data"], _split(results)
     what = "windows" if task == "planning" else "clips"
     lines = [
-        f"Of the {split} split of {data['dataset']}, protocol {data['split']}, {data['samples'][split]} {what}, "
+        f"Of the {split} split of {data['dataset']}, protocol {data['protocol']}, {data['samples'][split]} {what}, "
         f"computed on {results['environment']['device']}. One run: no interval is told here.",
         "",
         "| of | figure | % |",

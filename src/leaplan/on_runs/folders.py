@@ -87,7 +87,7 @@ class RunFolder:
         named = {
             "task": self.task,
             "dataset": dataset,
-            "protocol": data.get("split") or at(config, "init_args", "protocol") or "",
+            "protocol": data.get("protocol") or at(config, "init_args", "protocol") or "",
             "annotations": data.get("sha256"),
             "split": self.split,
         }

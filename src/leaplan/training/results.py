@@ -30,6 +30,9 @@ def read_results(run: Path) -> dict[str, Any]:
         raise DataError(f"{path} is not valid JSON ({error})", _again(run)) from error
     if not isinstance(content, dict):
         raise DataError(f"{path} holds a {type(content).__name__}, not results", _again(run))
+    data = content.get("data")
+    if isinstance(data, dict) and "split" in data:
+        data["protocol"] = data.pop("split")  # as it was called at first
     return content
 
 
