@@ -421,7 +421,7 @@ def test_the_planner_of_niv_trains_on_descriptions_of_its_48_actions(shared, tmp
         "--root": shared / "data",
         "--runs": tmp_path / "runs",
         "--name": "described",
-        "--trainer.max_epochs": 4,
+        "--trainer.max_epochs": 2,
         "--model.align_epochs": 1,
         "--model.language.epochs": 1,
         "--model.language.cache": tmp_path / "language",

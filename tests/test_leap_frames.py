@@ -319,7 +319,7 @@ def test_training_on_broken_films_alone_is_refused(copied, tmp_path, capsys):
 
 
 ENVIRONMENT = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path)), "OMP_NUM_THREADS": "1"}
-CLIPS = {"cached": ["--data.source.cache", "clips"], "decoded": [], "in a worker": ["--data.workers", "1"]}
+CLIPS = {"cached": ["--data.source.cache", "clips"], "decoded in a worker": ["--data.workers", "1"]}
 
 
 @pytest.mark.slow

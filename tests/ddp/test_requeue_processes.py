@@ -17,7 +17,7 @@ from tests.small_niv import write_small_niv
 from tests.training.test_requeue import assert_same_run
 
 SBATCH = Path(__file__).parents[2] / "docker" / "slurm" / "train.sbatch"
-COMMON = ["--seed_everything", "8", "--name", "small-seed8", "--trainer.max_epochs", "12"]
+COMMON = ["--seed_everything", "8", "--name", "small-seed8", "--trainer.max_epochs", "8"]
 SRUN = f"""#!{sys.executable}
 import os, signal, subprocess, sys
 running = []

@@ -241,11 +241,11 @@ def test_every_verb_class_of_epic_has_templates_and_their_words_are_epics(shared
 
 
 @pytest.mark.slow
-def test_every_verb_with_every_noun_gives_a_program_without_faults(shared):
+def test_every_verb_with_a_fifth_of_all_nouns_gives_programs_without_faults(shared):
     vocabulary = epic(shared)
-    rules = Rules(vocabulary)
-    for verb in rules.verbs:
-        for noun in vocabulary.language.objects:
+    rules, nouns = Rules(vocabulary), list(vocabulary.language.objects)
+    for number, verb in enumerate(rules.verbs):
+        for noun in nouns[number % 5 :: 5]:
             program = rules.program_for(clip("", verb, noun))
             assert program.body
             assert check(program, vocabulary.language) == []

@@ -275,10 +275,10 @@ def test_supervision_levels_are_0_to_5():
 
 
 @pytest.mark.slow
-def test_a_submission_of_the_test_set_is_written_row_by_row(tmp_path):
+def test_a_long_submission_is_written_row_by_row(tmp_path):
     import tracemalloc
 
-    ids = [f"P01_01_{i}" for i in range(13_092)]
+    ids = [f"P01_01_{i}" for i in range(2000)]
     generator = np.random.default_rng(0)
     verb, noun = (torch.from_numpy(generator.normal(size=(len(ids), c)).astype(np.float32)) for c in (97, 300))
     tracemalloc.start()
@@ -286,6 +286,6 @@ def test_a_submission_of_the_test_set_is_written_row_by_row(tmp_path):
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     print(f"{(tmp_path / 'a.zip').stat().st_size / 2**20:.0f} MiB, {peak / 2**20:.1f} MiB held while writing")
-    assert peak < 32 * 2**20
+    assert peak < 2 * 2**20  # the file is 6 MiB, compressed
     found = read_submission(tmp_path / "a.zip", ids)
     assert torch.equal(found.noun.float(), noun)

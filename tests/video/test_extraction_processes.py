@@ -107,8 +107,7 @@ def test_a_worker_that_is_killed_is_told_and_its_share_done_next_time(tmp_path, 
     assert extracted(said) + extracted(again) == 12
 
 
-@pytest.mark.parametrize("workers", [1, 2])
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(("workers", "number"), [(1, signal.SIGTERM), (2, signal.SIGINT)])
 def test_a_signal_keeps_what_is_finished_and_the_same_command_continues(tmp_path, videos, workers, number):
     words = arguments(videos, tmp_path / "features", "--workers", workers, "--set", "pause=0.1")
     process = start(*words)
