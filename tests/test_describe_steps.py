@@ -424,6 +424,7 @@ def test_the_planner_of_niv_trains_on_descriptions_of_its_48_actions(shared, tmp
         "--trainer.max_epochs": 2,
         "--model.align_epochs": 1,
         "--model.language.epochs": 1,
+        "--model.language.steps": 100,
         "--model.language.cache": tmp_path / "language",
         "--decode": "[argmax, viterbi, retrieve]",
         "--model.select": "[viterbi]",

@@ -248,6 +248,7 @@ def test_a_planner_trained_on_niv_plans_crosstask_with_its_labels(shared, tmp_pa
         "--model.align_epochs": 2,
         "--decode": "[retrieve, generate]",
         "--model.language.epochs": 1,
+        "--model.language.steps": 100,
         "--data.train.init_args.source.init_args.noise": 0.5,
         "--data.test.init_args.source.init_args.noise": 0.5,
         "--model.language.cache": tmp_path / "cache",
