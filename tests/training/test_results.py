@@ -1,8 +1,11 @@
 """`results.json` is written whole, grows split by split, and is told when it is damaged."""
 
 import json
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from leaplan.errors import DataError
@@ -80,6 +83,13 @@ def test_damaged_results_are_told_with_what_to_do(content, tmp_path):
 
 def test_peak_memory_is_in_mebibytes():
     assert 20 < peak_memory_mb() < 200_000
+
+
+def test_peak_memory_is_not_that_of_the_program_that_started_it():
+    large = np.ones(50_000_000)  # 400 MB
+    program = "from leaplan.measuring import peak_memory_mb; print(peak_memory_mb())"
+    told = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout
+    assert peak_memory_mb() > large.nbytes / 2**20 > 2 * float(told)
 
 
 def test_the_protocol_of_older_results_is_found_under_its_first_name(tmp_path):

@@ -165,13 +165,13 @@ def peak_of_extraction(folder, seconds):
             output.mux(stream.encode(frame))
         output.mux(stream.encode())
     clips = ("--set", "frames=32", "--set", "rate=10.0", "--set", "size=224", "--set", "short_side=256")
-    program = (  # the resource module would tell this process's peak where that is greater
-        "import sys; from pathlib import Path; from leaplan.extract_features import main; main(sys.argv[1:]); "
-        "print(Path('/proc/self/status').read_text().split('VmHWM:')[1].split()[0], file=sys.stderr)"
+    program = (
+        "import sys; from leaplan.extract_features import main; from leaplan.measuring import peak_memory_mb; "
+        "main(sys.argv[1:]); print(peak_memory_mb(), file=sys.stderr)"
     )
     words = [sys.executable, "-c", program, *arguments(path, folder / "features", *clips)]
     environment = {**os.environ, "PYTHONPATH": f"{REPOSITORY / 'src'}:{REPOSITORY}", "OMP_NUM_THREADS": "1"}
     done = subprocess.run(words, capture_output=True, text=True, env=environment, timeout=300)
     assert done.returncode == 0, done.stderr
     assert np.load(folder / "features" / f"{seconds}.npy").shape == (seconds, 30)
-    return int(done.stderr.split()[-1]) / 1000
+    return float(done.stderr.split()[-1])
