@@ -143,7 +143,7 @@ def test_a_link_opens_its_sample(opened, page_file):
 
 def test_conditions_light_up_along_a_program(opened, page_file):
     page = opened(page_file)
-    page.click("text=Programs of programs")
+    page.click("text=Programs, language")
     card = page.locator("#g1 .sample").first
     assert "1 of 4: reach(door) right" in card.inner_text().replace("\u200b", "")
     card.locator(".action >> nth=2").click()

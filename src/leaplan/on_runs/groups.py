@@ -123,8 +123,10 @@ def programs_group(path: Path, limits: Limits, say: Say) -> Group:
     }
     coverage = program_view.coverage_section(measure(rows), file.name)
     sections = [coverage, Section("samples", "Programs", widgets=["samples"])]
-    told = {"file": str(file), "clips": f"{len(rows):,}", "language": rows[0].provenance.vocabulary or "not told"}
-    return Group(f"Programs of {path.name}", told, sections, data=data)
+    language = rows[0].provenance.vocabulary or "not told"
+    told = {"file": str(file), "clips": f"{len(rows):,}", "language": language}
+    title = "Programs" if path.name == "programs" else f"Programs, {path.name}"
+    return Group(f"{title}, language {language}", told, sections, data=data)
 
 
 def read_lines(run: RunFolder) -> dict[str, Mapping[str, Any]]:
