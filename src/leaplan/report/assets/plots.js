@@ -4,7 +4,9 @@ let plotly = null;
 
 function unpackPlotly() {
   plotly ??= (async () => {
-    const bytes = Uint8Array.from(atob(document.getElementById("plotly").textContent), (letter) => letter.charCodeAt(0));
+    const letters = atob(document.getElementById("plotly").textContent);
+    const bytes = new Uint8Array(letters.length);
+    for (let place = 0; place < bytes.length; place++) bytes[place] = letters.charCodeAt(place); // `from` takes a second
     const stream = new Blob([bytes]).stream().pipeThrough(new DecompressionStream("gzip"));
     document.head.append(make("script", {}, await new Response(stream).text()));
     return window.Plotly;
