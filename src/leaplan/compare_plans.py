@@ -8,22 +8,14 @@ from pathlib import Path
 import torch
 
 from leaplan.errors import ConfigError, DataError
-from leaplan.planning.score import read_predictions
+from leaplan.planning.score import SHOWN, read_predictions
 from leaplan.planning.scoring.figures import ratios
 from leaplan.planning.scoring.predictions import Predictions
 from leaplan.recognition.intervals import Share
 
-HEADINGS = {
-    "success_rate": "SR",
-    "mean_accuracy": "mAcc",
-    "mean_iou": "mIoU",
-    "edit_score": "edit",
-    "success_rate_seen": "SR seen",
-    "success_rate_unseen": "SR unseen",
-}
 USUAL = ("success_rate", "mean_accuracy", "mean_iou")
-PATTERN = re.compile(rf"(?:(?P<decoding>\w+)\.)?(?P<figure>{'|'.join(HEADINGS)})")
-FIGURES = f"{', '.join(HEADINGS)}; of one decoding, viterbi.success_rate"
+PATTERN = re.compile(rf"(?:(?P<decoding>\w+)\.)?(?P<figure>{'|'.join(SHOWN)})")
+FIGURES = f"{', '.join(SHOWN)}; of one decoding, viterbi.success_rate"
 
 
 @dataclass(frozen=True)
@@ -96,7 +88,7 @@ def read_plans(models: Mapping[str, Sequence[Path]], figures: Sequence[str] | No
 def heading(name: str) -> str:
     """Return a figure as tables call it, such as "viterbi SR"; another name as it is."""
     decoding, _, figure = name.rpartition(".")
-    return f"{decoding} {HEADINGS[figure]}" if decoding and figure in HEADINGS else name
+    return f"{decoding} {SHOWN[figure]}" if decoding and figure in SHOWN else name
 
 
 def _cut(file: Predictions, samples: Sequence[str]) -> Predictions:
