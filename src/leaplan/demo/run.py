@@ -27,7 +27,7 @@ EXAMPLES = """examples:
 
 Everything is written below --runs: demo-planner and demo-recogniser, as `leaplan fit` leaves them, and demo/ with the
 programs, the plan as a picture, and the actions. Interrupt it at any moment; the same command continues. What is there
-of other --videos, --epochs, --planner or --recogniser is made again, and the demo says so.
+of other --videos, --epochs, --planner or --recogniser is made again, and the demo says so; such runs are kept aside.
 
 exit code: 0 done, 2 wrong use, or a step failed"""
 
@@ -116,12 +116,14 @@ class Demo:
         return path if path.is_file() else None
 
     def forget_others(self) -> Iterator[str]:
-        """Remove what an earlier demo made otherwise: of other films, epochs or runs. Yield what is said of it."""
+        """Set runs of other films or epochs aside, and remove answers of other runs. Yield what is said of it."""
         for run in self.own_runs:
             if run.kept not in (None, (run.films, run.epochs)):
                 films, epochs = run.kept
-                yield f"{run.folder} was made with --videos {films} --epochs {epochs}: it is trained again"
-                shutil.rmtree(run.folder)
+                aside = run.folder.with_name(f"{run.folder.name}-videos{films}-epochs{epochs}")
+                yield f"{run.folder} was made with --videos {films} --epochs {epochs}: it is {aside} now"
+                shutil.rmtree(aside, ignore_errors=True)  # the same training, earlier
+                run.folder.rename(aside)
         record, made_of = self.folder / "made_of.txt", f"{self.kitchen.name}\n{self.planner}\n{self.recogniser}\n"
         if not record.is_file() or record.read_text(encoding="utf-8") != made_of:
             there = [path for path in map(self.folder.joinpath, ANSWERS) if path.exists()]
