@@ -41,7 +41,7 @@ $(VENV)/.installed: $(VENV)/.python setup.cfg pyproject.toml constraints.txt
 	@touch $@
 
 $(VENV)/.installed-dev: $(VENV)/.installed
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,onnx,notebooks]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev,onnx,notebooks,demo,ray]'
 	@touch $@
 
 setup: $(VENV)/.installed  ## Create .venv and install leaplan
