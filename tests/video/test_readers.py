@@ -102,14 +102,18 @@ def test_no_frame_is_wrong(videos, kind):
 
 
 @pytest.mark.slow
-def test_how_often_decord_is_wrong_where_it_is_forced(videos, capfd):
-    pytest.importorskip("decord")
+@pytest.mark.parametrize("reader", ["decord", "torchcodec"])
+def test_how_often_readers_that_auto_never_takes_are_wrong(videos, plain, reader, capfd):
+    try:
+        open_video(plain[0], reader).close()
+    except ConfigError as error:
+        pytest.skip(error.what)
     lines = []
     for kind in [*KINDS, *CUTS]:
         path, times, numbers = videos(kind)
         wanted = random_times(times[-1], 10)
         try:
-            with open_video(path, "decord") as video:
+            with open_video(path, reader) as video:
                 shown = [number_in(video.frames_at([each])[0]) for each in wanted]
         except DataError as error:
             lines.append(f"{kind}: {error.what.split('/')[-1]}")
@@ -118,7 +122,7 @@ def test_how_often_decord_is_wrong_where_it_is_forced(videos, capfd):
         lines.append(f"{kind}: {wrong} of 10 frames wrong")
     capfd.readouterr()  # decord's own complaints
     with capfd.disabled():
-        print("\ndecord, when forced:", *lines, sep="\n  ")
+        print(f"\n{reader}, when forced:", *lines, sep="\n  ")
     assert "h264 with B-frames, mp4: 0 of 10 frames wrong" in lines
 
 
@@ -133,6 +137,7 @@ def test_other_readers_agree_on_plain_files_where_they_are_installed(plain, read
         wanted = random_times(times[-1], count=8)
         assert [number_in(frame) for frame in video.frames_at(wanted)] == [shown_at(times, numbers, t) for t in wanted]
         assert (video.frame_rate, video.duration) == (25.0, pytest.approx(times[-1] + 0.04))
+        assert [number_in(frame) for frame in video.frames_at([times[-1] + 0.03, 0.0])] == [numbers[-1], numbers[0]]
         with pytest.raises(DataError, match="beyond the video"):
             video.frames_at([times[-1] + 0.6])
     with open_video(path, reader, latest=1.0) as video:
