@@ -16,6 +16,7 @@ from tests.video.made_videos import make_audio_only, make_video, number_in
 
 H264 = {"g": "30", "bf": "2", "threads": "1"}
 VP9 = {"g": "30", "deadline": "realtime", "cpu-used": "8"}
+AV1 = {"g": "30", "preset": "8", "svtav1-params": "lp=1"}
 
 
 def numbers_read(path, frames=150, step=1):
@@ -116,8 +117,11 @@ def test_frames_from_damaged_packets_are_errors(tmp_path, seed):
 
 
 @pytest.mark.parametrize("seed", range(3))
-def test_overwritten_vp9_is_told_and_shows_no_wrong_frame(tmp_path, seed):
-    path = make_video(tmp_path / "v.webm", codec="libvpx-vp9", options=VP9)
+@pytest.mark.parametrize(
+    ("name", "codec", "options"), [("v.webm", "libvpx-vp9", VP9), ("v.mp4", "libsvtav1", AV1)], ids=["vp9", "av1"]
+)
+def test_overwritten_bytes_are_told_and_show_no_wrong_frame(tmp_path, name, codec, options, seed):
+    path = make_video(tmp_path / name, codec=codec, options=options)
     whole, numbers = bytearray(path.read_bytes()), random.Random(seed)
     place = numbers.randrange(len(whole) // 4, 3 * len(whole) // 4)
     whole[place : place + 64] = numbers.randbytes(64)
@@ -125,6 +129,14 @@ def test_overwritten_vp9_is_told_and_shows_no_wrong_frame(tmp_path, seed):
     shown = numbers_read(path, step=3)
     assert not {number: said for number, said in shown.items() if said != number and isinstance(said, int)}
     assert any("cannot be decoded" in str(said) for said in shown.values())
+
+
+def test_names_in_a_file_that_are_no_text_do_not_keep_its_frames_from_being_read(tmp_path):
+    path = make_video(tmp_path / "v.mp4", frames=10, options=H264)
+    whole = path.read_bytes()
+    assert b"VideoHandler" in whole
+    path.write_bytes(whole.replace(b"VideoHandler", b"Vid\xd5oHandler"))
+    assert numbers_read(path, frames=10) == {number: number for number in range(10)}
 
 
 def test_h264_in_avi_is_refused_because_its_times_are_guesses(tmp_path):

@@ -95,7 +95,7 @@ def _seconds(path: Path) -> Iterator[tuple[int, list[Frames]]]:
 def _decode(path: Path) -> Iterator[tuple[float, Frames]]:
     """Yield (time in seconds, frame) of all frames in order, on one thread."""
     try:
-        with av.open(str(path)) as container:
+        with av.open(str(path), metadata_errors="replace") as container:
             if not container.streams.video:
                 raise DataError(f"{path} has no video stream")
             stream = container.streams.video[0]

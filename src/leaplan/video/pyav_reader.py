@@ -60,7 +60,7 @@ class PyAVFrames:
 
     def _open(self) -> None:
         with _Explained(self._path):
-            self._container = av.open(str(self._path))
+            self._container = av.open(str(self._path), metadata_errors="replace")
         try:
             self._stream = _video_stream(self._container, self._path)
         except VideoError:
