@@ -299,6 +299,13 @@ ARGUMENT_MISTAKES = {
     "value of another type": (["--horizon", "three"], "horizon"),
     "unknown protocol": (["--data.protocol", "pdp"], "pdpp"),
     "full fine-tuning of no language model": (["--config", "trainer/fsdp2"], "'language' has settings (in"),
+    "right key at the wrong place": (["--model.dropout", "0.3"], "did you mean 'dropout' of Planner"),
+    "heads that do not share a width": (["--model.network.heads", "7"], "the network cannot be made of these settings"),
+    "dropout above one": (["--model.network.dropout", "2"], "the network cannot be made of these settings: dropout"),
+    "learning rate below zero": (["--model.learning_rate", "-1"], "the optimiser cannot be made of these settings"),
+    "no batches per step": (["--trainer.accumulate_grad_batches", "0"], "'accumulate_grad_batches' is below 1"),
+    "empty batches": (["--batch_size", "0"], "'batch_size' has the value '0'"),
+    "threads below zero": (["--threads", "-2"], "'threads' has the value '-2'"),
     "no such config": (["--config", "nowhere.yaml"], "nowhere.yaml"),
     "no such checkpoint": (["--ckpt_path", "nowhere.ckpt"], "nowhere.ckpt does not exist"),
 }
@@ -321,6 +328,13 @@ def test_a_misspelt_key_in_a_file_is_found_in_that_file(root, tmp_path, capsys):
     assert main(["fit", "--config", str(config)]) == 2
     line = 1 + config.read_text().splitlines().index("horizn: 3")
     assert f"(in {config}, line {line})" in capsys.readouterr().err
+
+
+def test_a_configuration_that_is_no_text_is_named(tmp_path, capsys):
+    config = tmp_path / "saved.yaml"
+    config.write_bytes(b"horizon: 3 \x8d")
+    assert main(["fit", "--config", str(config)]) == 2
+    assert f"leaplan: {config} is not UTF-8 text (byte 11)" in capsys.readouterr().err
 
 
 def test_a_finished_run_is_not_touched(finished, capsys):

@@ -197,6 +197,17 @@ def test_another_split_is_asked_for_by_its_command(tmp_path):
         ("metrics.csv", "epoch,loss\n0,1\n1\n", "metrics.csv, line 3: 1 values, but there are 2 columns"),
         ("metrics.csv", "epoch,loss\n0,low\n", "metrics.csv, line 2: 'low' under 'loss' is no number"),
         ("predictions/test.jsonl", '{"sample_id": "a"}\n{"sam', "test.jsonl, line 2: this is no prediction"),
+        (
+            "predictions/test.jsonl",
+            '{"sample_id": "a", "probability": 1e400}',
+            "test.jsonl, line 1: this is no prediction",
+        ),
+        (
+            "predictions/test.jsonl",
+            '{"sample_id": "a", "alternatives": [{"plan": [1, 2], "probability": null}]}',
+            "test.jsonl, line 1: this is no prediction",
+        ),
+        ("results.json", '{"cost": {"seconds": 1e400}}', "results.json is not valid JSON (1e400 is no result)"),
         ("predictions/test.jsonl", '{"sample_id": "a", "probability": NaN}\n', "NaN is no number"),
         ("predictions/test.jsonl", "", "test.jsonl holds no predictions"),
         ("predictions/test.jsonl", '{"sample_id": "a"}\n', "no 'steps'"),

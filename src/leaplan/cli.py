@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import torch
 import yaml
+from jsonargparse.typing import NonNegativeInt, PositiveInt
 from lightning import LightningModule
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -109,9 +110,12 @@ class LeaplanCLI(LightningCLI):
         parser.add_argument("--runs", type=str, default="runs", help="Folder of all runs.")
         parser.add_argument("--root", type=str, default="data", help="Folder that holds the dataset.")
         parser.add_argument("--horizon", type=int, default=3, help="T, number of steps to plan.")
-        parser.add_argument("--batch_size", type=int, default=32, help="Samples per batch and process.")
+        parser.add_argument("--batch_size", type=PositiveInt, default=32, help="Samples per batch and process.")
         parser.add_argument(
-            "--threads", type=int, default=0, help="CPU threads of torch; 0 leaves it to torch. Small nets: 1."
+            "--threads",
+            type=NonNegativeInt,
+            default=0,
+            help="CPU threads of torch; 0 leaves it to torch. Small nets: 1.",
         )
         parser.add_argument("--save_every", type=int, default=5, help="Epochs between checkpoints to continue from.")
         parser.add_argument("--grace", type=float, default=90.0, help="Seconds for the epoch to end after SIGUSR1.")
@@ -147,10 +151,14 @@ class LeaplanCLI(LightningCLI):
         """Decide what happens to the run folder before anything heavy is built.
 
         Raises:
-            ConfigError: The run is finished, or was begun with other settings.
+            ConfigError: The run is finished, was begun with other settings, or cannot be trained with these.
             FinishedRun: It is finished, and that is to be skipped.
         """
         self.settings = self.config[self.subcommand]
+        if self.settings.trainer.accumulate_grad_batches < 1:
+            raise ConfigError(
+                "'accumulate_grad_batches' is below 1", "Give 1, or more batches per step of the optimiser"
+            )
         self.run_folder = Path(self.settings.runs) / self.settings.name
         self.requeue = Requeue(self.settings.grace)
         if self.subcommand == "fit":

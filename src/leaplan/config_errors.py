@@ -3,7 +3,7 @@
 import difflib
 import inspect
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from importlib import import_module
 from pathlib import Path
 from typing import Any
@@ -16,6 +16,7 @@ UNKNOWN_KEY = (  # as the argument parser words it; the group is the key
     r"No action for key \"([^\"]+)\"",
 )
 WRONG_VALUE = r'Parser key "([^"]+)":\s*(Expected an? [^\n]*?)\. Got value: ([^\n]*)'
+OUTSIDE = r'Parser key "([^"]+)":\s*Not of type \w+: (\S+) does not conform to restriction v([<>]=?)(\S+)'
 NO_CLASS = r'Parser key "([^"]+)":(?:(?!Parser key).)*\(class path given previously\)'
 NO_SUCH_CLASS = r"(?:module '([\w.]+)' has no attribute '(\w+)'|No module named '([\w.]+)')"
 
@@ -34,8 +35,11 @@ def explain(message: str, parser: Any, arguments: Sequence[str]) -> tuple[str, s
             return _unknown_key(found[-1], _known_keys(parser, message, files), files), HINT
     if found := re.findall(WRONG_VALUE, message):
         key, expected, value = found[-1]
-        place = _place(key.rsplit(".", 1)[-1], files)
+        place = _set_at(key, arguments, files)
         return f"'{key}' has the value {value.strip()!r}{place}. {_readable(expected)}", HINT
+    if found := re.findall(OUTSIDE, message):
+        key, value, relation, bound = found[-1]
+        return f"'{key}' has the value '{value}'{_set_at(key, arguments, files)}. It must be {relation} {bound}", HINT
     if classes := re.search(NO_SUCH_CLASS, message):
         module, name, absent = classes.groups()
         return f"there is no class {module}.{name}" if module else f"there is no module {absent}", HINT
@@ -46,24 +50,32 @@ def explain(message: str, parser: Any, arguments: Sequence[str]) -> tuple[str, s
     return "; ".join(lines[:4]), HINT
 
 
-def _unknown_key(key: str, known: set[str], files: Sequence[Path]) -> str:
+def _unknown_key(key: str, known: Mapping[str, str], files: Sequence[Path]) -> str:
     leaf = key.rsplit(".", 1)[-1]
-    close = difflib.get_close_matches(leaf, known, 1, cutoff=0.6)
-    guess = f"; did you mean '{close[0]}'?" if close else ""
+    close = next(iter(difflib.get_close_matches(leaf, known, 1, cutoff=0.6)), "")
+    where = f" of {known[close]}" if close == leaf and known[close] else ""  # right name, wrong place
+    guess = f"; did you mean '{close}'{where}?" if close and (where or close != leaf) else ""
     return f"'{key}' is not a configuration key{_place(leaf, files)}{guess}"
 
 
-def _known_keys(parser: Any, message: str, files: Sequence[Path]) -> set[str]:
-    """Return the names of all options of the parser, and of the classes that message and files speak of."""
-    names = {part for action in parser._actions for part in str(action.dest).split(".")}
+def _known_keys(parser: Any, message: str, files: Sequence[Path]) -> dict[str, str]:
+    """Return the names of all options of the parser (""), and of the classes that message and files speak of."""
+    names = {part: "" for action in parser._actions for part in str(action.dest).split(".")}
     texts = [message, *(path.read_text(encoding="utf-8", errors="replace") for path in files)]
     for path in {found for text in texts for found in re.findall(r"class_path'?[:=]?\s*'?([\w.]+\.\w+)", text)}:
         module, _, name = path.rpartition(".")
         try:
-            names |= set(inspect.signature(getattr(import_module(module), name)).parameters)
+            names |= dict.fromkeys(inspect.signature(getattr(import_module(module), name)).parameters, name)
         except (ImportError, AttributeError, ValueError, TypeError):
             continue
     return names
+
+
+def _set_at(key: str, arguments: Sequence[str], files: Sequence[Path]) -> str:
+    """Return where a file sets `key`, "" if the command line sets it."""
+    leaf = key.rsplit(".", 1)[-1]
+    said = any(re.match(rf"--(?:[\w.]+\.)?{re.escape(leaf)}(?:=|$)", word) for word in arguments)
+    return "" if said else _place(leaf, files)
 
 
 def _place(leaf: str, files: Sequence[Path]) -> str:

@@ -1,6 +1,7 @@
 """What goes wrong, told to the user: one message that names the place, the value and the next command."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 
 
 class UserError(Exception):
@@ -19,6 +20,25 @@ class UserError(Exception):
 
 class ConfigError(UserError):
     """A configuration key or value that cannot be used."""
+
+
+@contextmanager
+def refused_settings(what: str) -> Iterator[None]:
+    """Tell in one message what a library says about a setting that it cannot use, such as "heads: 7" of a width of 128.
+
+    Args:
+        what: What is made of the settings inside the block: "the network".
+
+    Raises:
+        ConfigError: It cannot be made.
+    """
+    try:
+        yield
+    except (ValueError, TypeError, AssertionError, RuntimeError, ArithmeticError) as error:
+        reason = " ".join(str(error).split()) or type(error).__name__
+        raise ConfigError(
+            f"{what} cannot be made of these settings: {reason}", "See them with --print_config"
+        ) from error
 
 
 class DataError(UserError):

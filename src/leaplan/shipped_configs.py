@@ -12,6 +12,7 @@ from rich.syntax import Syntax
 from rich.table import Table
 
 from leaplan.errors import ConfigError
+from leaplan.reading import text_of
 from leaplan.writing import write_text
 
 SHIPPED = Path(__file__).parent / "configs"  # in a clone a link to the configs/ at its top
@@ -84,11 +85,14 @@ def name_of(path: Path) -> str:
 def config_file(given: str) -> str:
     """Return the file that `--config` means: that path where there is one, else what comes with leaplan by that name.
 
-    A path to another file is left as it is, for whoever reads it to refuse.
+    A path to another file is left as it is, for whoever reads it to refuse, unless it is no text at all.
 
     Raises:
         ConfigError: It is a name, and there is no such configuration.
+        DataError: Not UTF-8 text.
     """
+    if Path(given).is_file():
+        text_of(Path(given))
     if Path(given).exists() or not NAME.fullmatch(given):
         return given
     plain = given.startswith("configs/") or not given.endswith(".yaml")

@@ -1,6 +1,7 @@
 """The groups of a page: runs that were asked the same stand in one, with everything that is known of them."""
 
 import json
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -142,9 +143,10 @@ def read_lines(run: RunFolder) -> dict[str, Mapping[str, Any]]:
     for number, line in enumerate(path.read_bytes().splitlines(), start=1):
         if line.strip():
             try:
-                content = json.loads(line, parse_constant=_refuse)
+                content = json.loads(line, parse_constant=_refuse, parse_float=_finite)
+                _check(content)
                 found[str(content["sample_id"])] = content
-            except (ValueError, KeyError, TypeError) as error:
+            except (ValueError, KeyError, TypeError, AttributeError) as error:
                 what = f"{path}, line {number}: this is no prediction ({error!r})"
                 raise DataError(what, f"Make it again:  {run.command}") from error
     if not found:
@@ -152,8 +154,23 @@ def read_lines(run: RunFolder) -> dict[str, Mapping[str, Any]]:
     return found
 
 
+def _check(content: Mapping[str, Any]) -> None:
+    """Raise what Python does of a plan's or a name's probability that is no number."""
+    for plan in content.get("alternatives", ()):
+        len(plan["plan"]), plan["probability"] + 0.0
+    for name, best in content.items():
+        if name.startswith("top_") and isinstance(best, Mapping):  # of a clip, by kind of class
+            [share + 0.0 for likely in best.values() for _, share in likely]
+
+
 def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number")
+
+
+def _finite(number: str) -> float:
+    if not math.isfinite(value := float(number)):
+        _refuse(number)
+    return value
 
 
 def _of_plans(

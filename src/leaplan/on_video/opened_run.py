@@ -13,6 +13,7 @@ from leaplan.cli import LeaplanCLI, ParserRefusal, quiet, users_mistake
 from leaplan.config_errors import explain
 from leaplan.errors import CheckpointError, ConfigError, DataError
 from leaplan.exporting.checked import FILES_OF, WEIGHTS_FILE, is_export, refuse_damage, refuse_strangers
+from leaplan.shipped_configs import with_files
 from leaplan.training.checkpoints import read_checkpoint
 
 Task = Literal["planning", "recognition"]
@@ -106,7 +107,7 @@ def _places(checkpoint: Path) -> tuple[Path, Path]:
 def _built(folder: Path, weights: Path, root: str, device: str) -> LeaplanCLI:
     """Return data module, network and trainer as the run's settings say."""
     quiet()
-    arguments = ["predict", "--config", str(folder / "config.yaml"), "--runs", str(folder.parent)]
+    arguments = with_files(["predict", "--config", str(folder / "config.yaml"), "--runs", str(folder.parent)])
     arguments += ["--name", folder.name, "--ckpt_path", str(weights)]
     arguments += [word for key, value in (ALONE | _placed(device)).items() for word in (f"--trainer.{key}", value)]
     arguments += ["--root", root] if root else []

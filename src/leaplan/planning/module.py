@@ -8,6 +8,7 @@ import torch
 from lightning import LightningModule
 from torch import Tensor
 
+from leaplan.errors import refused_settings
 from leaplan.planning import recording
 from leaplan.planning.asked_of_data import PlanningData, planning_problem
 from leaplan.planning.assembly import free_form, identity, language_parts
@@ -180,20 +181,17 @@ class PlanningModule(LightningModule):
             training: The training windows; None measures nothing, for weights that are loaded next.
             singles: Gives the single steps of the training videos.
             folder: Run folder, where a small language model is kept; None keeps it nowhere.
+
+        Raises:
+            ConfigError: No network can be built of its settings.
         """
         self.problem = problem
         y = torch.from_numpy(self.descriptions.embed(problem.vocabulary))  # (N, M, text width)
         vocabulary = problem.vocabulary
         language = language_parts(self.language_source, self.prompt, problem, sequences, folder)
-        self.network = self.factory(
-            problem.horizon,
-            len(vocabulary.steps),
-            len(vocabulary.tasks),
-            problem.seconds,
-            problem.width,
-            y.shape[-1],
-            language,
-        )
+        sizes = (problem.horizon, len(vocabulary.steps), len(vocabulary.tasks), problem.seconds, problem.width)
+        with refused_settings("the network"):
+            self.network = self.factory(*sizes, y.shape[-1], language)
         if training is not None:
             self.network.fit(training, singles)
         self.register_buffer("y", y, persistent=False)

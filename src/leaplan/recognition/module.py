@@ -7,7 +7,7 @@ import torch
 from lightning import LightningModule
 from torch import Tensor, nn
 
-from leaplan.errors import ConfigError
+from leaplan.errors import ConfigError, refused_settings
 from leaplan.recognition import recording
 from leaplan.recognition.asked_of_data import RecognitionData, SplitClips, recognition_problem
 from leaplan.recognition.backbones import BackboneSource
@@ -126,25 +126,30 @@ class RecognitionModule(LightningModule):
             self.build(recognition_problem(self.data), self.data.clips("train"))
 
     def build(self, problem: RecognitionProblem, training: SplitClips) -> None:
-        """Build the network for `problem`, and measure on training clips, if there are any, what is not learnt."""
+        """Build the network for `problem`, and measure on training clips, if there are any, what is not learnt.
+
+        Raises:
+            ConfigError: No network can be built of its settings.
+        """
         self.problem = problem
         vocabulary = problem.vocabulary
         named = bool(vocabulary.verbs and vocabulary.nouns)
-        self.network = Recogniser(
-            self.backbone_source.build(problem),  # type: ignore[arg-type]
-            len(vocabulary.verbs),
-            len(vocabulary.nouns),
-            len(vocabulary.steps) if self.action_head or not named else 0,
-            problem.programs,
-            problem.windows,
-            self.context,
-            self.dropout,
-            program_width=self.program_width,
-            program_layers=self.program_layers,
-            program_dropout=self.program_dropout,
-            window_layers=self.window_layers,
-            window_dropout=self.window_dropout,
-        )
+        with refused_settings("the network"):
+            self.network = Recogniser(
+                self.backbone_source.build(problem),  # type: ignore[arg-type]
+                len(vocabulary.verbs),
+                len(vocabulary.nouns),
+                len(vocabulary.steps) if self.action_head or not named else 0,
+                problem.programs,
+                problem.windows,
+                self.context,
+                self.dropout,
+                program_width=self.program_width,
+                program_layers=self.program_layers,
+                program_dropout=self.program_dropout,
+                window_layers=self.window_layers,
+                window_dropout=self.window_dropout,
+            )
         if len(training):
             self._fit_backbone(training)
         self.loss = self._loss(problem, training)

@@ -7,6 +7,8 @@ from torch import nn
 from torch.optim import AdamW, Optimizer
 from torch.optim.lr_scheduler import LambdaLR
 
+from leaplan.errors import refused_settings
+
 
 def adamw(
     modules: Iterable[nn.Module],
@@ -22,21 +24,25 @@ def adamw(
         learning_rate: Of all parameters but those of `others`.
         weight_decay, betas: Of AdamW.
         others: Modules inside `modules` with a learning rate of their own.
+
+    Raises:
+        ConfigError: A rate or decay below 0.
     """
     rates = {p: rate for module, rate in (others or {}).items() for p in module.parameters()}
     groups: dict[tuple[float, bool], list[nn.Parameter]] = {}
     for parameter in dict.fromkeys(p for module in modules for p in module.parameters() if p.requires_grad):
         key = (rates.get(parameter, learning_rate), parameter.ndim > 1)
         groups.setdefault(key, []).append(parameter)
-    return AdamW(
-        [
-            {"params": parameters, "lr": rate, "weight_decay": weight_decay if matrix else 0.0}
-            for (rate, matrix), parameters in sorted(groups.items(), key=lambda item: item[0], reverse=True)
-        ],
-        lr=learning_rate,
-        betas=betas,
-        fused=True,
-    )
+    with refused_settings("the optimiser"):
+        return AdamW(
+            [
+                {"params": parameters, "lr": rate, "weight_decay": weight_decay if matrix else 0.0}
+                for (rate, matrix), parameters in sorted(groups.items(), key=lambda item: item[0], reverse=True)
+            ],
+            lr=learning_rate,
+            betas=betas,
+            fused=True,
+        )
 
 
 def warmup_cosine(optimizer: Optimizer, steps: int, warmup: int = 0, first: int = 0) -> LambdaLR:

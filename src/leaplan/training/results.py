@@ -5,6 +5,7 @@ import platform
 import subprocess
 from collections.abc import Mapping
 from importlib.metadata import version
+from math import isfinite
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +24,7 @@ def read_results(run: Path) -> dict[str, Any]:
     """
     path = run / "results.json"
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = json.loads(path.read_text(encoding="utf-8"), parse_float=_finite, parse_constant=_finite)
     except FileNotFoundError:
         return {}
     except ValueError as error:
@@ -34,6 +35,12 @@ def read_results(run: Path) -> dict[str, Any]:
     if isinstance(data, dict) and "split" in data:
         data["protocol"] = data.pop("split")  # as it was called at first
     return content
+
+
+def _finite(number: str) -> float:
+    if not isfinite(value := float(number)):
+        raise ValueError(f"{number} is no result")
+    return value
 
 
 def _again(run: Path) -> str:
