@@ -21,7 +21,7 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException, SI
 
 from leaplan.config_errors import explain
 from leaplan.data.datamodule import VideoDataModule
-from leaplan.errors import ConfigError, UserError
+from leaplan.errors import ConfigError, UserError, refused_settings
 from leaplan.planning.module import Decoding
 from leaplan.shipped_configs import with_files
 from leaplan.training.callbacks import EpochProgress, EpochSeed, EpochTable, Stopwatch, keep_best_and_last
@@ -44,6 +44,7 @@ FREE_TO_CHANGE = (
 )
 """Settings in which the second start of a run may differ from the first: where it runs, not what it learns."""
 
+COUNTS = ("accumulate_grad_batches", "check_val_every_n_epoch")  # of the trainer, which divides by them unasked
 
 VERBS = ("fit", "validate", "test", "predict")
 USAGE = "leaplan {} --config EXPERIMENT.yaml [--KEY VALUE ...]"
@@ -144,6 +145,11 @@ class LeaplanCLI(LightningCLI):
         parser.link_arguments("batch_size", "data.init_args.batch_size")
         parser.link_arguments("horizon", "data.init_args.view.init_args.horizon")
 
+    def _set_seed(self) -> None:
+        """Refuse a seed that the random generators do not take."""
+        with refused_settings("the random numbers"):
+            super()._set_seed()
+
     def _parse_ckpt_path(self) -> None:
         """Leave the settings alone: our checkpoints hold none, and the command line must win."""
 
@@ -155,10 +161,9 @@ class LeaplanCLI(LightningCLI):
             FinishedRun: It is finished, and that is to be skipped.
         """
         self.settings = self.config[self.subcommand]
-        if self.settings.trainer.accumulate_grad_batches < 1:
-            raise ConfigError(
-                "'accumulate_grad_batches' is below 1", "Give 1, or more batches per step of the optimiser"
-            )
+        for key in COUNTS:
+            if (count := self.settings.trainer[key]) is not None and count < 1:
+                raise ConfigError(f"'{key}' is {count}, below 1", f"Set --trainer.{key}")
         self.run_folder = Path(self.settings.runs) / self.settings.name
         self.requeue = Requeue(self.settings.grace)
         if self.subcommand == "fit":
@@ -211,9 +216,12 @@ class LeaplanCLI(LightningCLI):
 
     @rank_zero_only
     def _save_config(self) -> None:
-        self.run_folder.mkdir(parents=True, exist_ok=True)
         text = yaml.safe_dump(self._config(), sort_keys=False)
-        (self.run_folder / "config.yaml").write_text(text, encoding="utf-8")
+        try:
+            self.run_folder.mkdir(parents=True, exist_ok=True)
+            (self.run_folder / "config.yaml").write_text(text, encoding="utf-8")
+        except OSError as error:
+            raise ConfigError(f"{self.run_folder} cannot be written: {error.strerror}", "Set --runs") from error
 
     def _refuse_changed_settings(self) -> None:
         path = self.run_folder / "config.yaml"
@@ -265,12 +273,15 @@ class LeaplanCLI(LightningCLI):
 
         Raises:
             StoppedRun: A signal has ended training early.
+            ConfigError: The trainer's limits left nothing to train.
         """
         if self.requeue.stopped:
             self.requeue.queue()
             epochs = f"{self.trainer.current_epoch} of {self.trainer.max_epochs} epochs"
             raise StoppedRun(f"{self.run_folder} has stopped after {epochs}; the same command continues")
         best = str(self.run_folder / "checkpoints" / "best.ckpt")
+        if not self.trainer.global_step:
+            raise ConfigError(f"{self.run_folder} was not trained: no step was to be made", "Set --trainer.max_epochs")
         if self.settings.final != "none" and "val" in self.datamodule.splits:
             self.trainer.validate(self.model, self.datamodule, ckpt_path=best, verbose=False, weights_only=True)
         if self.settings.final == "test":

@@ -315,6 +315,10 @@ class VideoDataModule(LightningDataModule):
         trainer = self.trainer
         rank, processes = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         workers = self.workers if self._clips else 0
+        if workers < 0:
+            raise ConfigError(
+                f"'workers' is {workers}, below 0", "Set --data.workers; 0 reads in the run's own process"
+            )
         return BatchLoader(
             samples,
             batch_size=self.batch_size,
