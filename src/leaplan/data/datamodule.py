@@ -123,9 +123,12 @@ class VideoDataModule(LightningDataModule):
 
         Raises:
             DataError: Files are missing or malformed, or a split has no sample.
+            ConfigError: Fewer than 0 workers.
         """
         if self._tensors or self._clips:
             return self
+        if self.workers < 0:
+            raise ConfigError(f"'workers' is {self.workers}, below 0", "Set --data.workers; 0 reads in the run itself")
         if isinstance(self.source, NothingSeen):
             self.annotations  # noqa: B018, they are read once
         elif isinstance(self.view, PlanningWindows):
@@ -315,10 +318,6 @@ class VideoDataModule(LightningDataModule):
         trainer = self.trainer
         rank, processes = (trainer.global_rank, trainer.world_size) if trainer else (0, 1)
         workers = self.workers if self._clips else 0
-        if workers < 0:
-            raise ConfigError(
-                f"'workers' is {workers}, below 0", "Set --data.workers; 0 reads in the run's own process"
-            )
         return BatchLoader(
             samples,
             batch_size=self.batch_size,
