@@ -207,7 +207,6 @@ def test_another_split_is_asked_for_by_its_command(tmp_path):
             '{"sample_id": "a", "alternatives": [{"plan": [1, 2], "probability": null}]}',
             "test.jsonl, line 1: this is no prediction",
         ),
-        ("results.json", '{"cost": {"seconds": 1e400}}', "results.json is not valid JSON (1e400 is no result)"),
         ("predictions/test.jsonl", '{"sample_id": "a", "probability": NaN}\n', "NaN is no number"),
         ("predictions/test.jsonl", "", "test.jsonl holds no predictions"),
         ("predictions/test.jsonl", '{"sample_id": "a"}\n', "no 'steps'"),

@@ -57,7 +57,9 @@ def main(argv: list[str]) -> int:
         module = VERBS[verb][0]
         if module == "leaplan.cli":
             arguments = argv
-        return int(import_module(module).main(arguments) or 0)
+        code = int(import_module(module).main(arguments) or 0)
+        sys.stdout.flush()  # here, where a reader that has left is no error; not when Python ends
+        return code
     except UserError as error:
         print(f"leaplan: {error}", file=sys.stderr)
         return 2

@@ -95,3 +95,12 @@ def test_peak_memory_is_not_that_of_the_program_that_started_it():
 def test_the_protocol_of_older_results_is_found_under_its_first_name(tmp_path):
     write_json(tmp_path / "results.json", {"data": {"dataset": "niv", "split": "schema"}})
     assert read_results(tmp_path)["data"] == {"dataset": "niv", "protocol": "schema"}
+
+
+def test_figures_that_are_no_numbers_are_none(tmp_path):
+    (tmp_path / "results.json").write_text(
+        '{"metrics": {"test": {"sr": NaN, "macc": 1e400, "miou": 12.5, "windows": 3}}}'
+    )
+    results = read_results(tmp_path)
+    assert results["metrics"]["test"] == {"sr": None, "macc": None, "miou": 12.5, "windows": 3}
+    assert update_results(tmp_path, "planning", {})["metrics"] == results["metrics"]

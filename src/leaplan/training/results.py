@@ -17,7 +17,7 @@ SCHEMA = 1
 
 
 def read_results(run: Path) -> dict[str, Any]:
-    """Return the results of a run folder, {} if it has none yet.
+    """Return the results of a run folder, {} if it has none yet. A figure that is no finite number is None.
 
     Raises:
         DataError: The file is damaged.
@@ -37,10 +37,10 @@ def read_results(run: Path) -> dict[str, Any]:
     return content
 
 
-def _finite(number: str) -> float:
-    if not isfinite(value := float(number)):
-        raise ValueError(f"{number} is no result")
-    return value
+def _finite(number: str) -> float | None:
+    """Return a figure, None for what is none: NaN, or beyond all numbers."""
+    value = float(number)
+    return value if isfinite(value) else None
 
 
 def _again(run: Path) -> str:
