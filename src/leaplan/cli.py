@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Any, Literal, NoReturn
 
 import torch
 import yaml
-from jsonargparse.typing import NonNegativeInt, PositiveInt
 from lightning import LightningModule
 from lightning.pytorch.cli import LightningArgumentParser, LightningCLI
 from lightning.pytorch.loggers import TensorBoardLogger
@@ -44,7 +43,7 @@ FREE_TO_CHANGE = (
 )
 """Settings in which the second start of a run may differ from the first: where it runs, not what it learns."""
 
-COUNTS = ("accumulate_grad_batches", "check_val_every_n_epoch")  # of the trainer, which divides by them unasked
+LEAST = {"batch_size": 1, "threads": 0, "trainer.accumulate_grad_batches": 1, "trainer.check_val_every_n_epoch": 1}
 
 VERBS = ("fit", "validate", "test", "predict")
 USAGE = "leaplan {} --config EXPERIMENT.yaml [--KEY VALUE ...]"
@@ -111,10 +110,10 @@ class LeaplanCLI(LightningCLI):
         parser.add_argument("--runs", type=str, default="runs", help="Folder of all runs.")
         parser.add_argument("--root", type=str, default="data", help="Folder that holds the dataset.")
         parser.add_argument("--horizon", type=int, default=3, help="T, number of steps to plan.")
-        parser.add_argument("--batch_size", type=PositiveInt, default=32, help="Samples per batch and process.")
+        parser.add_argument("--batch_size", type=int, default=32, help="Samples per batch and process.")
         parser.add_argument(
             "--threads",
-            type=NonNegativeInt,
+            type=int,
             default=0,
             help="CPU threads of torch; 0 leaves it to torch. Small nets: 1.",
         )
@@ -161,9 +160,9 @@ class LeaplanCLI(LightningCLI):
             FinishedRun: It is finished, and that is to be skipped.
         """
         self.settings = self.config[self.subcommand]
-        for key in COUNTS:
-            if (count := self.settings.trainer[key]) is not None and count < 1:
-                raise ConfigError(f"'{key}' is {count}, below 1", f"Set --trainer.{key}")
+        for key, least in LEAST.items():
+            if (count := self.settings[key]) is not None and count < least:
+                raise ConfigError(f"'{key}' is {count}, below {least}", f"Set --{key}")
         self.run_folder = Path(self.settings.runs) / self.settings.name
         self.requeue = Requeue(self.settings.grace)
         if self.subcommand == "fit":

@@ -16,7 +16,6 @@ UNKNOWN_KEY = (  # as the argument parser words it; the group is the key
     r"No action for key \"([^\"]+)\"",
 )
 WRONG_VALUE = r'Parser key "([^"]+)":\s*(Expected an? [^\n]*?)\. Got value: ([^\n]*)'
-OUTSIDE = r'Parser key "([^"]+)":\s*Not of type \w+: (\S+) does not conform to restriction v([<>]=?)(\S+)'
 NO_CLASS = r'Parser key "([^"]+)":(?:(?!Parser key).)*\(class path given previously\)'
 NO_SUCH_CLASS = r"(?:module '([\w.]+)' has no attribute '(\w+)'|No module named '([\w.]+)')"
 
@@ -37,9 +36,6 @@ def explain(message: str, parser: Any, arguments: Sequence[str]) -> tuple[str, s
         key, expected, value = found[-1]
         place = _set_at(key, arguments, files)
         return f"'{key}' has the value {value.strip()!r}{place}. {_readable(expected)}", HINT
-    if found := re.findall(OUTSIDE, message):
-        key, value, relation, bound = found[-1]
-        return f"'{key}' has the value '{value}'{_set_at(key, arguments, files)}. It must be {relation} {bound}", HINT
     if classes := re.search(NO_SUCH_CLASS, message):
         module, name, absent = classes.groups()
         return f"there is no class {module}.{name}" if module else f"there is no module {absent}", HINT
