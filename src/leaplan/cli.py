@@ -44,6 +44,8 @@ FREE_TO_CHANGE = (
 """Settings in which the second start of a run may differ from the first: where it runs, not what it learns."""
 
 LEAST = {"batch_size": 1, "threads": 0, "trainer.accumulate_grad_batches": 1, "trainer.check_val_every_n_epoch": 1}
+"""The least value of settings that nobody else refuses before something divides by them."""
+
 
 VERBS = ("fit", "validate", "test", "predict")
 USAGE = "leaplan {} --config EXPERIMENT.yaml [--KEY VALUE ...]"
@@ -112,10 +114,7 @@ class LeaplanCLI(LightningCLI):
         parser.add_argument("--horizon", type=int, default=3, help="T, number of steps to plan.")
         parser.add_argument("--batch_size", type=int, default=32, help="Samples per batch and process.")
         parser.add_argument(
-            "--threads",
-            type=int,
-            default=0,
-            help="CPU threads of torch; 0 leaves it to torch. Small nets: 1.",
+            "--threads", type=int, default=0, help="CPU threads of torch; 0 leaves it to torch. Small nets: 1."
         )
         parser.add_argument("--save_every", type=int, default=5, help="Epochs between checkpoints to continue from.")
         parser.add_argument("--grace", type=float, default=90.0, help="Seconds for the epoch to end after SIGUSR1.")
